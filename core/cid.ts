@@ -1,0 +1,51 @@
+// CIDs: CIDv1, raw codec, BLAKE3-256 multihash, base32 lower case (spec/names.md 1). The only file that knows multiformats.
+import { CID as AnyCid } from 'multiformats/cid'
+import { create as createMultihash } from 'multiformats/hashes/digest'
+import { PsyblobError } from './errors.ts'
+import { visible } from './visible.ts'
+
+/** The text form of a CID that passed `parseCid` or came from `cidOf`. */
+export type CID = string & { readonly CID: unique symbol }
+
+const rawCodec = 0x55
+const blake3Code = 0x1e
+export const digestBytes = 32
+
+/** The CID of the 32-byte BLAKE3-256 `digest`. */
+export function cidOf(digest: Uint8Array): CID {
+  if (digest.length !== digestBytes) throw new RangeError(`a BLAKE3-256 digest has ${digestBytes} bytes, got ${digest.length}`)
+  return AnyCid.createV1(rawCodec, createMultihash(blake3Code, digest)).toString() as CID
+}
+
+/** The 32-byte digest inside `cid`. */
+export function digestOf(cid: CID): Uint8Array {
+  return AnyCid.parse(cid).multihash.digest
+}
+
+/** Throws `malformed` unless decoding `text` and encoding it again gives the same text, with our codec and hash. */
+export function parseCid(text: string): CID {
+  let parsed: AnyCid | undefined
+  try {
+    parsed = AnyCid.parse(text)
+  } catch {
+    // falls through to the refusal below: multiformats' message may repeat the text unescaped
+  }
+  const right =
+    parsed !== undefined &&
+    parsed.version === 1 &&
+    parsed.code === rawCodec &&
+    parsed.multihash.code === blake3Code &&
+    parsed.multihash.digest.length === digestBytes &&
+    parsed.toString() === text
+  if (!right) {
+    throw new PsyblobError('malformed', `not a CID of psyblob: ${visible(text.slice(0, 80))}`, {
+      hint: 'a CID here is CIDv1, raw, BLAKE3-256, base32 lower case, and begins with bafkr4i',
+    })
+  }
+  return text as CID
+}
+
+/** The folder of a CID below `blobs/` or `blob/`: the two characters before the last one (spec/names.md 1.3). */
+export function shardOf(cid: CID): string {
+  return cid.slice(-3, -1)
+}

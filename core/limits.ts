@@ -1,0 +1,20 @@
+// Every limit on what is read from outside, in one place (spec/limits.md). Bytes unless the name says otherwise.
+export const limits = {
+  pointer: 64 * 1024,
+  minisig: 10 * 1024,
+  manifest: 16 * 1024 * 1024,
+  entries: 100_000,
+  composition: 1024 * 1024,
+  jsonDepth: 8,
+  signatures: 16,
+  remotes: 16,
+  /** The longest chunk: a squashfs data block is at most this. */
+  chunk: 1024 * 1024,
+  /** The largest blob: 2^43 bytes (8 TiB) keeps every sum of sizes far from 2^53. */
+  blob: 2 ** 43,
+  /** A chunk index: 36 bytes a chunk, so about 100 GB at 16 KiB a chunk. */
+  index: 256 * 1024 * 1024,
+  redirects: 3,
+  /** How far ahead of the last seen version a pointer may jump. */
+  pointerLeap: 1_000_000,
+} as const
