@@ -1,0 +1,124 @@
+// The local store (/var/psyblob): manifests by serial with latest/current/previous links, chunk indexes, nothing a slot already has (spec/store.md).
+import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type CID, cidOf, isPsyblobError, limits, parseName, parseSerial, PsyblobError, shardOf } from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { flushFolder, hasCode, isTemporary, readLimited, temporaryBeside, translated, writeWhole } from './files.ts'
+
+export const links = ['latest', 'current', 'previous'] as const
+export type LinkName = (typeof links)[number]
+
+/** A manifest and its signature as bytes, as they lie in a store, a slot or a repository. Not verified by being here. */
+export type SignedManifest = { readonly body: Uint8Array; readonly signatures: Uint8Array }
+
+export class LocalStore {
+  readonly dir: string
+
+  constructor(dir: string) {
+    this.dir = dir
+  }
+
+  manifestPath(product: string, serial: number): string {
+    return join(this.dir, parseName(product, 'product'), String(parseSerial(serial)))
+  }
+
+  async manifest(product: string, serial: number): Promise<SignedManifest | undefined> {
+    const path = this.manifestPath(product, serial)
+    const [body, signatures] = await Promise.all([readLimited(path, limits.manifest), readLimited(`${path}.minisig`, limits.minisig)])
+    return body === undefined || signatures === undefined ? undefined : { body, signatures }
+  }
+
+  /** The signature goes first: a manifest that is there always has one. */
+  async putManifest(product: string, serial: number, { body, signatures }: SignedManifest): Promise<void> {
+    const path = this.manifestPath(product, serial)
+    await writeWhole(`${path}.minisig`, signatures)
+    await writeWhole(path, body)
+  }
+
+  /** Serials of the manifests here, ascending. */
+  async serials(product: string): Promise<readonly number[]> {
+    return (await namesIn(join(this.dir, parseName(product, 'product'))))
+      .filter((name) => /^[1-9]\d{0,15}$/.test(name))
+      .map(Number)
+      .sort((one, two) => one - two)
+  }
+
+  async link(product: string, name: LinkName): Promise<number | undefined> {
+    try {
+      const serial = Number(await readlink(join(this.dir, parseName(product, 'product'), name)))
+      return Number.isSafeInteger(serial) && serial > 0 ? serial : undefined
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'EINVAL', 'ENOTDIR')) return undefined
+      throw translated(error, `reading ${join(this.dir, product, name)}`)
+    }
+  }
+
+  async setLink(product: string, name: LinkName, serial: number): Promise<void> {
+    if ((await this.link(product, name)) === serial) return
+    const path = join(this.dir, parseName(product, 'product'), name)
+    const temporary = temporaryBeside(path)
+    try {
+      await mkdir(dirname(path), { recursive: true })
+      await symlink(String(parseSerial(serial)), temporary)
+      await rename(temporary, path)
+      await flushFolder(dirname(path))
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw translated(error, `writing ${path}`)
+    }
+  }
+
+  blobPath(cid: CID): string {
+    return join(this.dir, 'blob', shardOf(cid), cid)
+  }
+
+  /** A blob small enough for memory, its bytes checked: a damaged one is removed and counts as absent. */
+  async blob(cid: CID, size: number): Promise<Uint8Array | undefined> {
+    const path = this.blobPath(cid)
+    const bytes = await readLimited(path, size).catch((error: unknown) => {
+      if (isPsyblobError(error, 'malformed')) return new Uint8Array()
+      throw error
+    })
+    if (bytes === undefined) return undefined
+    if (cidOf(blake3().digest(bytes)) === cid) return bytes
+    await rm(path, { force: true })
+    return undefined
+  }
+
+  async putBlob(cid: CID, bytes: Uint8Array): Promise<void> {
+    const got = cidOf(blake3().digest(bytes))
+    if (got !== cid) throw new PsyblobError('corrupt', `storing a blob: expected ${cid}, got ${got}`)
+    await writeWhole(this.blobPath(cid), bytes)
+  }
+
+  /** Removes every blob not in `keep`, every manifest not in `serials`, and unfinished files; answers what went. With `dryRun` nothing goes. */
+  async sweep(keep: { readonly blobs: ReadonlySet<CID>; readonly serials: ReadonlyMap<string, ReadonlySet<number>>; readonly dryRun: boolean }): Promise<readonly string[]> {
+    const gone: string[] = []
+    const drop = async (path: string) => {
+      gone.push(path)
+      if (!keep.dryRun) await rm(path, { force: true })
+    }
+    for (const shard of await namesIn(join(this.dir, 'blob'))) {
+      for (const name of await namesIn(join(this.dir, 'blob', shard))) {
+        if (!keep.blobs.has(name as CID)) await drop(join(this.dir, 'blob', shard, name))
+      }
+    }
+    for (const [product, serials] of keep.serials) {
+      for (const name of await namesIn(join(this.dir, product))) {
+        const serial = Number(name.replace(/\.minisig$/, ''))
+        if (isTemporary(name) || (Number.isSafeInteger(serial) && !serials.has(serial))) await drop(join(this.dir, product, name))
+      }
+    }
+    for (const name of await namesIn(this.dir)) if (isTemporary(name)) await drop(join(this.dir, name))
+    return gone
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return []
+    throw translated(error, `listing ${folder}`)
+  }
+}
