@@ -9,7 +9,7 @@ const headerBytes = magic.length + 8
 const recordBytes = 4 + digestBytes
 
 /** The size of an index of `count` chunks, in bytes. */
-export function indexSize(count: number): number {
+function indexSize(count: number): number {
   return headerBytes + count * recordBytes
 }
 

@@ -1,7 +1,7 @@
 // The composition: what this system consists of, one record a product (spec/composition.md). People write it.
 import * as v from 'valibot'
 import { PsyblobError } from './errors.ts'
-import { checkShape, parseJson, parsedBy } from './json.ts'
+import { checkShape, parsedBy, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { parseName } from './names.ts'
 
@@ -38,9 +38,11 @@ export function parseComposition(source: string, what: string): readonly Compone
     if (line.trim() === '') continue
     const where = `${what}, line ${at + 1}`
     const parsed = checkShape(component, parseJson(line.trim(), { what: where, spaced: true }), where)
-    if (components.some((other) => other.name === parsed.name)) throw new PsyblobError('malformed', `${where}: product ${parsed.name} is listed twice`)
+    if (components.some((other) => other.name === parsed.name))
+      throw new PsyblobError('malformed', `${where}: product ${parsed.name} is listed twice`)
     components.push(parsed)
   }
-  if (components.length === 0) throw new PsyblobError('malformed', `${what}: no product in it`, { hint: 'spec/composition.md shows what a line looks like' })
+  if (components.length === 0)
+    throw new PsyblobError('malformed', `${what}: no product in it`, { hint: 'spec/composition.md shows what a line looks like' })
   return components
 }

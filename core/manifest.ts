@@ -2,7 +2,7 @@
 import * as v from 'valibot'
 import { type CID, parseCid } from './cid.ts'
 import { PsyblobError } from './errors.ts'
-import { checkShape, parseJson, parsedBy } from './json.ts'
+import { checkShape, parsedBy, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { parseName, parsePath, parseTime, pathTwin } from './names.ts'
 import { utf8Decode, utf8Encode } from './utf8.ts'
@@ -20,7 +20,7 @@ const time = parsedBy((value: string) => {
   return value
 })
 
-export const roles = ['kernel', 'initramfs', 'squashfs', 'modloop', 'system-map', 'config', 'dtb', 'efi', 'file'] as const
+const roles = ['kernel', 'initramfs', 'squashfs', 'modloop', 'system-map', 'config', 'dtb', 'efi', 'file'] as const
 export type Role = (typeof roles)[number]
 
 const blob = { cid, size: blobSize }
@@ -78,7 +78,8 @@ function checkEntry(record: Entry, what: string): void {
     throw new PsyblobError('malformed', `${what}: ${visible(record.path)}: ${why}`)
   }
   const type = record.mod & fileType.mask
-  if (type !== fileType.regular && type !== fileType.directory && type !== fileType.link) refuse(`mode ${record.mod} is no file, folder or link`)
+  if (type !== fileType.regular && type !== fileType.directory && type !== fileType.link)
+    refuse(`mode ${record.mod} is no file, folder or link`)
   if ((type === fileType.regular) !== (record.bin !== null)) refuse('a regular file has a blob, and nothing else has')
   if ((type === fileType.link) !== (record.target !== null)) refuse('a symbolic link has a target, and nothing else has')
   if (record.target?.includes('\0') === true) refuse('a target with a zero byte')
@@ -110,7 +111,8 @@ function checkWhole(manifest: Manifest, what: string): void {
   }
   if (size !== manifest.size) refuse(`expected ${manifest.size} bytes in all, got ${size}`)
   const run = manifest['post-exec']
-  if (run !== null && !manifest.records.some((record) => record.path === run && kindOf(record) === 'file')) refuse(`post-exec names no file of it: ${visible(run)}`)
+  if (run !== null && !manifest.records.some((record) => record.path === run && kindOf(record) === 'file'))
+    refuse(`post-exec names no file of it: ${visible(run)}`)
 }
 
 /** Order of entries: by the bytes of their paths in UTF-8. */
@@ -140,7 +142,9 @@ export function parseManifest(body: Uint8Array, what: string): Manifest {
 }
 
 /** The bytes to sign. The same manifest always gives the same bytes; fields stand in the order of spec/manifest.md 2. */
-export function formatManifest(content: ManifestContent & { readonly serial: number; readonly previous: CID | null; readonly created: string }): Uint8Array {
+export function formatManifest(
+  content: ManifestContent & { readonly serial: number; readonly previous: CID | null; readonly created: string },
+): Uint8Array {
   const records = [...content.records].sort((left, right) => comparePaths(left.path, right.path))
   const head: ManifestHeader = {
     psyblob: 'manifest/1',

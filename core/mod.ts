@@ -1,16 +1,16 @@
 // core: what things mean. No platform, clock, randomness or hash engine: they come in as arguments.
-export { type CID, cidOf, digestBytes, digestOf, parseCid, shardOf } from './cid.ts'
-export { type ErrorCode, type ErrorDetails, PsyblobError, exitBug, exitCodes, exitNo, isPsyblobError } from './errors.ts'
-export type { Bytes, HashEngine, Hasher } from './hash.ts'
-export { limits } from './limits.ts'
-export { type DocumentName, documents, formatTime, parseName, parsePath, parseSerial, parseTime, pathTwin } from './names.ts'
-export { utf8Decode, utf8Encode } from './utf8.ts'
-export { visible } from './visible.ts'
-export type { ProgressEvent, Report } from './progress.ts'
-export { type ChunkerSizes, chunks, cut, defaultSizes } from './chunker.ts'
-export { ChunkIndex, ChunkIndexBuilder, indexSize, parseChunkIndex } from './chunk-index.ts'
+
+export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts'
 export { ChunkTable } from './chunk-table.ts'
+export { type ChunkerSizes, chunks, cut, defaultSizes } from './chunker.ts'
+export { type CID, cidOf, digestOf, parseCid, shardOf } from './cid.ts'
 export { type Component, type Place, parseComposition, type SlotsTarget, type Target } from './composition.ts'
+export type { RawVerify } from './ed25519.ts'
+export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
+export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
+export type { Bytes, HashEngine, Hasher } from './hash.ts'
+export { checkShape, parsedBy, parseJson } from './json.ts'
+export { limits } from './limits.ts'
 export {
   comparePaths,
   type Entry,
@@ -22,4 +22,21 @@ export {
   parseManifest,
   type Role,
 } from './manifest.ts'
+export { type DocumentName, documents, formatTime, parseName, parsePath, parseSerial, parseTime, pathTwin } from './names.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
+export type { ProgressEvent, Report } from './progress.ts'
+export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'
+export { joinRuns, type Run, runBytes } from './runs.ts'
+export {
+  formatSecretKeyFile,
+  type KeyEngine,
+  newSecretKey,
+  openSecretKey,
+  parseSecretKeyFile,
+  type SecretKey,
+  type SecretKeyFile,
+} from './secret-key.ts'
+export { type Signature, signPrehash, verifySignatures } from './signature.ts'
+export { checkTrustedComment, manifestComment, pointerComment } from './trusted-comment.ts'
+export { utf8Decode, utf8Encode } from './utf8.ts'
+export { visible } from './visible.ts'

@@ -30,7 +30,8 @@ export const documents = {
 
 /** An integer from 1 to 2^53-1. */
 export function parseSerial(value: number): number {
-  if (!Number.isSafeInteger(value) || value < 1) throw new PsyblobError('malformed', `not a serial: ${value}`, { hint: 'a serial is a whole number from 1 to 9007199254740991' })
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new PsyblobError('malformed', `not a serial: ${value}`, { hint: 'a serial is a whole number from 1 to 9007199254740991' })
   return value
 }
 

@@ -2,12 +2,13 @@
 import * as v from 'valibot'
 import { parseCid } from './cid.ts'
 import { PsyblobError } from './errors.ts'
-import { checkShape, parseJson, parsedBy } from './json.ts'
+import { checkShape, parsedBy, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { parseName, parseTime } from './names.ts'
 import { utf8Decode, utf8Encode } from './utf8.ts'
 
-const whole = (least: number, most: number = Number.MAX_SAFE_INTEGER) => v.pipe(v.number(), v.safeInteger(), v.minValue(least), v.maxValue(most))
+const whole = (least: number, most: number = Number.MAX_SAFE_INTEGER) =>
+  v.pipe(v.number(), v.safeInteger(), v.minValue(least), v.maxValue(most))
 const name = (kind: string) => parsedBy((value: string) => parseName(value, kind))
 const time = parsedBy((value: string) => {
   parseTime(value)
@@ -62,7 +63,8 @@ export function joinPointerFile(file: PointerFile): Uint8Array {
 export function parsePointer(body: Uint8Array): Pointer {
   const value = parseJson(utf8Decode(body, 'pointer').slice(0, -1), { what: 'pointer' })
   const parsed = checkShape(pointer, value, 'pointer')
-  if (parseTime(parsed.expires) <= parseTime(parsed.issued)) throw new PsyblobError('malformed', `pointer: expires ${parsed.expires} before it was issued ${parsed.issued}`)
+  if (parseTime(parsed.expires) <= parseTime(parsed.issued))
+    throw new PsyblobError('malformed', `pointer: expires ${parsed.expires} before it was issued ${parsed.issued}`)
   return parsed
 }
 
