@@ -1,6 +1,7 @@
 // Files that survive a power cut: temporary name, flush, rename, flush of the folder. Also reading with a limit, and removing for good.
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { pathExists } from 'fs-extra'
 import { PsyblobError } from '../core/mod.ts'
 
 let counter = 0
@@ -88,11 +89,33 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
 /** Errors of the file system in psyblob's words; anything else comes back as it was. */
 export function translated(error: unknown, what: string): unknown {
   if (hasCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG')) {
-    return new PsyblobError('no-space', `no space left while ${what}`, { cause: error, hint: 'make room (psyblob gc drops what nothing needs), then run the same command again' })
+    return new PsyblobError('no-space', `no space left while ${what}`, {
+      cause: error,
+      hint: 'make room (psyblob gc drops what nothing needs), then run the same command again',
+    })
   }
-  if (hasCode(error, 'EROFS')) return new PsyblobError('unsupported', `the file system is read-only while ${what}`, { cause: error, hint: 'mount it writable, or name another place' })
-  if (hasCode(error, 'EACCES', 'EPERM')) return new PsyblobError('unsupported', `not allowed while ${what}`, { cause: error, hint: 'run as a user who may, usually root on a node' })
-  if (hasCode(error, 'EIO')) return new PsyblobError('corrupt', `the disk reports an error while ${what}`, { cause: error, hint: 'look at the kernel log; the disk may be failing' })
-  if (hasCode(error, 'ENOTDIR', 'EISDIR', 'EEXIST')) return new PsyblobError('usage', `something else is in the way while ${what}`, { cause: error, hint: 'move it away, or name another place' })
+  if (hasCode(error, 'EROFS'))
+    return new PsyblobError('unsupported', `the file system is read-only while ${what}`, {
+      cause: error,
+      hint: 'mount it writable, or name another place',
+    })
+  if (hasCode(error, 'EACCES', 'EPERM'))
+    return new PsyblobError('unsupported', `not allowed while ${what}`, {
+      cause: error,
+      hint: 'run as a user who may, usually root on a node',
+    })
+  if (hasCode(error, 'EIO'))
+    return new PsyblobError('corrupt', `the disk reports an error while ${what}`, {
+      cause: error,
+      hint: 'look at the kernel log; the disk may be failing',
+    })
+  if (hasCode(error, 'ENOTDIR', 'EISDIR', 'EEXIST'))
+    return new PsyblobError('usage', `something else is in the way while ${what}`, {
+      cause: error,
+      hint: 'move it away, or name another place',
+    })
   return error
 }
+
+/** True when something lies there, a link that leads somewhere included. */
+export { pathExists }

@@ -1,7 +1,7 @@
 // The local store (/var/psyblob): manifests by serial with latest/current/previous links, chunk indexes, nothing a slot already has (spec/store.md).
-import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type CID, cidOf, isPsyblobError, limits, parseName, parseSerial, PsyblobError, shardOf } from '../core/mod.ts'
+import { type CID, cidOf, isPsyblobError, limits, PsyblobError, parseName, parseSerial, shardOf } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { flushFolder, hasCode, isTemporary, readLimited, temporaryBeside, translated, writeWhole } from './files.ts'
 
@@ -92,10 +92,16 @@ export class LocalStore {
   }
 
   /** Removes every blob not in `keep`, every manifest not in `serials`, and unfinished files; answers what went. With `dryRun` nothing goes. */
-  async sweep(keep: { readonly blobs: ReadonlySet<CID>; readonly serials: ReadonlyMap<string, ReadonlySet<number>>; readonly dryRun: boolean }): Promise<readonly string[]> {
-    const gone: string[] = []
+  async sweep(keep: {
+    readonly blobs: ReadonlySet<CID>
+    readonly serials: ReadonlyMap<string, ReadonlySet<number>>
+    readonly dryRun: boolean
+  }): Promise<{ readonly removed: readonly string[]; readonly bytes: number }> {
+    const removed: string[] = []
+    let bytes = 0
     const drop = async (path: string) => {
-      gone.push(path)
+      removed.push(path)
+      bytes += (await lstat(path)).size
       if (!keep.dryRun) await rm(path, { force: true })
     }
     for (const shard of await namesIn(join(this.dir, 'blob'))) {
@@ -110,7 +116,7 @@ export class LocalStore {
       }
     }
     for (const name of await namesIn(this.dir)) if (isTemporary(name)) await drop(join(this.dir, name))
-    return gone
+    return { removed, bytes }
   }
 }
 

@@ -1,6 +1,6 @@
 // Locks that a dead process cannot keep: a socket address that the kernel gives to one holder and takes back when it ends.
 import { createServer, type Server } from 'node:net'
-import { PsyblobError, type ErrorCode } from '../core/mod.ts'
+import { type ErrorCode, PsyblobError } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 
 export type LockOptions = {

@@ -1,0 +1,295 @@
+// Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { flushFolder, readFull, translated, writeAll } from './files.ts'
+import { fileBytes } from './ingest.ts'
+import type { Mirrors } from './mirrors.ts'
+import { costOf, type EntryPlan, partPath } from './plan.ts'
+import { pool } from './pool.ts'
+import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
+import { BlobSink, ChunkSink } from './sinks.ts'
+
+/** Connections to a remote at once. */
+const connections = 6
+const pieceBytes = 1024 * 1024
+
+export type AssembleOptions = {
+  readonly plans: readonly EntryPlan[]
+  /** The folder of unfinished files; made when absent. */
+  readonly parts: string
+  readonly mirrors: Mirrors
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+/** An entry whose bytes are complete in `part`, flushed to the disk; undefined when it was kept as it is. */
+export type Assembled = { readonly plan: EntryPlan; readonly part: string | undefined }
+
+type ChunksPlan = Extract<EntryPlan, { how: 'chunks' }>
+type WholePlan = Extract<EntryPlan, { how: 'whole' }>
+type Job = (signal: AbortSignal) => Promise<void>
+
+/** Errors: `unavailable`, `corrupt` (no remote has the right bytes), `no-space`. What was written stays for the next run. */
+export async function assemble(options: AssembleOptions): Promise<readonly Assembled[]> {
+  const { plans, parts, report } = options
+  await mkdir(parts, { recursive: true }).catch((error: unknown) => {
+    throw translated(error, `making ${parts}`)
+  })
+  const tally = new Tally(plans, report)
+  const files: FileHandle[] = []
+  const begin: Job[] = []
+  const rounds: (() => Promise<void>)[] = []
+  try {
+    for (const plan of plans) {
+      if (plan.how !== 'chunks' && plan.how !== 'whole') continue
+      const path = partPath(parts, plan.entry.bin.cid)
+      if (plan.how === 'chunks' && plan.adopt !== undefined) await rename(plan.adopt, path)
+      const file = await open(path, 'a').then(async (made) => {
+        await made.close()
+        return open(path, 'r+')
+      })
+      files.push(file)
+      if (plan.how === 'whole') begin.push((signal) => fetchWhole({ plan, file, options, tally, signal }))
+      else {
+        await file.truncate(plan.sources.index.size)
+        begin.push(
+          (signal) => copyChunks({ plan, file, tally, signal }),
+          ...plan.runs.map((run) => fetchRun({ plan, file, run, options, tally })),
+        )
+        rounds.push(() => finishChunks({ plan, file, options, tally }))
+      }
+    }
+    await pool(begin, { workers: connections, signal: options.signal })
+    for (const round of rounds) await round()
+    for (const file of files) await file.sync()
+  } catch (error) {
+    throw translated(error, `writing into ${parts}`)
+  } finally {
+    for (const file of files) await file.close()
+  }
+  return copies(options, tally)
+}
+
+/** Counts for the progress bar. */
+class Tally {
+  readonly #report: Report
+  readonly #total: number
+  #reused = 0
+  #fetched = 0
+
+  constructor(plans: readonly EntryPlan[], report: Report) {
+    this.#report = report
+    this.#total = plans.reduce((sum, plan) => sum + plan.entry.bin.size, 0)
+    for (const plan of plans) this.#reused += plan.how === 'copy' ? 0 : plan.entry.bin.size - costOf(plan).written
+    this.tell()
+  }
+
+  reuse(bytes: number): void {
+    this.#reused += bytes
+    this.tell()
+  }
+
+  fetch(bytes: number): void {
+    this.#fetched += bytes
+    this.tell()
+  }
+
+  tell(): void {
+    const done = Math.min(this.#total, this.#reused + this.#fetched)
+    this.#report({ type: 'bytes', done, total: this.#total, fetched: this.#fetched, reused: this.#reused })
+  }
+}
+
+type ChunkWork = { readonly plan: ChunksPlan; readonly file: FileHandle; readonly options: AssembleOptions; readonly tally: Tally }
+
+function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly run: Run }): Job {
+  return async (signal) => {
+    const { sources, entry } = plan
+    const { index } = sources
+    const sink = new ChunkSink({ file, sources, run, onWrite: (bytes) => tally.fetch(bytes) })
+    try {
+      await options.mirrors.fetch(entry.bin.cid, { size: index.size, end: index.offset(run.last) + index.length(run.last), signal }, sink)
+    } finally {
+      await sink.flush()
+    }
+  }
+}
+
+/** Neighbouring chunks that lie side by side in one seed. */
+function* groups(
+  sources: ChunkSources,
+): Generator<{ readonly first: number; readonly last: number; readonly seed: Seed; readonly offset: number; readonly length: number }> {
+  const { index } = sources
+  for (let chunk = 0; chunk < index.count; ) {
+    const found = sources.isInPlace(chunk) ? undefined : sources.where(chunk)
+    if (found === undefined) {
+      chunk++
+      continue
+    }
+    let length = index.length(chunk)
+    let next = chunk + 1
+    for (; next < index.count && length < pieceBytes; next++) {
+      const more = sources.isInPlace(next) ? undefined : sources.where(next)
+      if (more?.seed !== found.seed || more.offset !== found.offset + length) break
+      length += index.length(next)
+    }
+    yield { first: chunk, last: next - 1, seed: found.seed, offset: found.offset, length }
+    chunk = next
+  }
+}
+
+/** Copies what seeds have. A chunk that is not what it was when it was found counts as missing from then on. */
+async function copyChunks({
+  plan,
+  file,
+  tally,
+  signal,
+}: Pick<ChunkWork, 'plan' | 'file' | 'tally'> & { readonly signal: AbortSignal }): Promise<void> {
+  const { sources } = plan
+  const { index } = sources
+  const opened = new Map<Seed, FileHandle | undefined>()
+  let buffer = Buffer.allocUnsafeSlow(2 * pieceBytes)
+  try {
+    for (const group of groups(sources)) {
+      signal.throwIfAborted()
+      if (!opened.has(group.seed)) opened.set(group.seed, await open(group.seed.path, 'r').catch(() => undefined))
+      const seed = opened.get(group.seed)
+      if (buffer.length < group.length) buffer = Buffer.allocUnsafeSlow(group.length)
+      const bytes = buffer.subarray(0, group.length)
+      // a seed that is gone or unreadable has nothing
+      const got = seed === undefined ? 0 : await readFull(seed, bytes, group.offset).catch(() => 0)
+      const start = index.offset(group.first)
+      const lost: number[] = []
+      for (let chunk = group.first; chunk <= group.last; chunk++) {
+        const at = index.offset(chunk) - start
+        const end = at + index.length(chunk)
+        if (end > got || !sameBytes(blake3().digest(bytes.subarray(at, end)), index.digest(chunk))) lost.push(chunk)
+      }
+      // bytes that are not right are overwritten by the fetch that follows: until then the journal does not count them
+      await writeAll(file, bytes, start)
+      for (const chunk of lost) sources.forget(chunk)
+      for (let chunk = group.first; chunk <= group.last; chunk++) {
+        if (lost.includes(chunk)) continue
+        sources.setInPlace(chunk)
+        tally.reuse(index.length(chunk))
+      }
+    }
+  } finally {
+    for (const seed of opened.values()) await seed?.close()
+  }
+}
+
+/** Repeated chunks from their first copy, and whatever a seed turned out not to have. */
+async function finishChunks(work: ChunkWork): Promise<void> {
+  const { plan, file, options, tally } = work
+  const { sources } = plan
+  const { index } = sources
+  const more = joinRuns(index, (chunk) => sources.isMissing(chunk))
+  await pool(
+    more.map((run) => fetchRun({ ...work, run })),
+    { workers: connections, signal: options.signal },
+  )
+  const buffer = Buffer.allocUnsafeSlow(pieceBytes)
+  for (let chunk = 0; chunk < index.count; chunk++) {
+    if (sources.isInPlace(chunk)) continue
+    const twin = sources.twin(chunk)
+    if (twin === undefined)
+      throw new PsyblobError('corrupt', `chunk ${chunk} of ${plan.entry.bin.cid} was neither found nor fetched`, {
+        hint: 'run the same command again',
+      })
+    const bytes = buffer.subarray(0, index.length(chunk))
+    await readFull(file, bytes, index.offset(twin))
+    await writeAll(file, bytes, index.offset(chunk))
+    sources.setInPlace(chunk)
+    tally.reuse(bytes.length)
+  }
+}
+
+async function fetchWhole({
+  plan,
+  file,
+  options,
+  tally,
+  signal,
+}: {
+  readonly plan: WholePlan
+  readonly file: FileHandle
+  readonly options: AssembleOptions
+  readonly tally: Tally
+  readonly signal: AbortSignal
+}): Promise<void> {
+  const { cid, size } = plan.entry.bin
+  const sink = new BlobSink({ file, cid, size, onWrite: (bytes) => tally.fetch(bytes) })
+  const left = Buffer.allocUnsafeSlow(pieceBytes)
+  for (let at = 0; at < plan.resume; at += left.length) {
+    const part = left.subarray(0, Math.min(left.length, plan.resume - at))
+    await readFull(file, part, at)
+    sink.resume(part)
+  }
+  if (size === 0 || sink.finishResumed()) return
+  await options.mirrors.fetch(cid, { size, end: size, signal }, sink)
+  await file.truncate(size)
+}
+
+/** The copies, last: what they are made from may have been assembled just now. */
+async function copies({ plans, parts, signal }: AssembleOptions, tally: Tally): Promise<readonly Assembled[]> {
+  const done: Assembled[] = []
+  const used = new Set<CID>()
+  const complete = new Map<CID, string>()
+  for (const plan of plans)
+    if (plan.how === 'chunks' || plan.how === 'whole') complete.set(plan.entry.bin.cid, partPath(parts, plan.entry.bin.cid))
+  for (const [at, plan] of plans.entries()) {
+    const { cid } = plan.entry.bin
+    if (plan.how === 'keep') done.push({ plan, part: undefined })
+    else if (plan.how === 'copy') {
+      const from = plan.from ?? complete.get(cid) ?? done.find((other) => other.plan.entry.bin.cid === cid)?.part
+      if (from === undefined) throw new Error(`nothing holds ${cid}`)
+      const part = used.has(cid) || complete.has(cid) ? join(parts, `${cid}.${at}.part`) : partPath(parts, cid)
+      await copyBlob(from, part, cid, (bytes) => tally.reuse(bytes), signal)
+      done.push({ plan, part })
+    } else done.push({ plan, part: partPath(parts, cid) })
+    used.add(cid)
+  }
+  await flushFolder(parts)
+  return done
+}
+
+async function copyBlob(
+  from: string,
+  to: string,
+  cid: CID,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const hasher = blake3().create()
+  const file = await open(to, 'w')
+  try {
+    let at = 0
+    for await (const piece of fileBytes(from, { signal })) {
+      hasher.update(piece)
+      await writeAll(file, piece, at)
+      at += piece.length
+      onBytes(piece.length)
+    }
+    await file.sync()
+  } catch (error) {
+    throw translated(error, `writing ${to}`)
+  } finally {
+    await file.close()
+  }
+  const got = cidOf(hasher.digest())
+  if (got === cid) return
+  await rm(to, { force: true })
+  throw new PsyblobError('corrupt', `${from} changed while it was copied: expected ${cid}, got ${got}`, {
+    hint: 'run the same command again: it will be fetched instead',
+  })
+}
+
+/** Removes unfinished files of blobs that are not in `keep`. */
+export async function dropParts(parts: string, keep: ReadonlySet<CID>): Promise<void> {
+  for (const name of await readdir(parts).catch(() => [])) {
+    if (name.endsWith('.part') && !keep.has(name.slice(0, name.indexOf('.')) as CID)) await rm(join(parts, name), { force: true })
+  }
+}

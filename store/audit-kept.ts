@@ -1,0 +1,182 @@
+// The audit of what is kept for others: the local store, and a remote read from end to end.
+import {
+  type Bytes,
+  type CID,
+  checkFreshness,
+  cidOf,
+  documents,
+  isPsyblobError,
+  limits,
+  PsyblobError,
+  parseChunkIndex,
+  type Report,
+} from '../core/mod.ts'
+import type { BadRange, Finding } from './audit.ts'
+import { blake3 } from './blake3.ts'
+import { pathExists } from './files.ts'
+import { type LocalStore, links } from './local.ts'
+import type { Trust } from './refresh.ts'
+import type { Remote } from './remote.ts'
+import { sameBytes } from './seeds.ts'
+import { checkManifestHeader, verifyManifest, verifyPointer } from './signed.ts'
+
+/** Every manifest of the product with its signature, the links, and the indexes that are kept. */
+export async function auditStore(
+  store: LocalStore,
+  product: string,
+  key: Trust['key'],
+): Promise<{ readonly bytes: number; readonly findings: readonly Finding[] }> {
+  const findings: Finding[] = []
+  let bytes = 0
+  const serials = await store.serials(product)
+  for (const serial of serials) {
+    const path = `/${product}/${serial}`
+    const kept = await store.manifest(product, serial)
+    if (kept === undefined) {
+      findings.push({ path: `${path}.minisig`, problem: 'missing' })
+      continue
+    }
+    bytes += kept.body.length
+    try {
+      const { manifest } = verifyManifest(kept, key, `manifest ${product}/${serial}`)
+      checkManifestHeader(manifest, { name: product, serial }, `manifest ${product}/${serial}`)
+      for (const { bin } of manifest.records) {
+        const path = bin?.index === undefined ? undefined : store.blobPath(bin.index.cid)
+        if (bin?.index === undefined || path === undefined || !(await pathExists(path))) continue
+        const index = await store.blob(bin.index.cid, bin.index.size)
+        if (index === undefined) findings.push({ path: path.slice(store.dir.length), problem: 'changed', expected: bin.index.cid })
+        else bytes += index.length
+      }
+    } catch (error) {
+      if (!isPsyblobError(error)) throw error
+      findings.push({ path, problem: 'changed' })
+    }
+  }
+  for (const link of links) {
+    const serial = await store.link(product, link)
+    if (serial !== undefined && !serials.includes(serial)) findings.push({ path: `/${product}/${link}`, problem: 'missing' })
+  }
+  return { bytes, findings }
+}
+
+export type RemoteAudit = {
+  readonly serial: number
+  readonly version: string
+  readonly bytes: number
+  readonly findings: readonly Finding[]
+}
+
+/** The newest release of a product as one remote has it: pointer, manifest, then every blob and index. */
+export async function auditRemote(options: {
+  readonly remote: Remote
+  readonly trust: Trust
+  readonly clock: number
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}): Promise<RemoteAudit> {
+  const { remote, trust, clock, report, signal } = options
+  const read = async (name: Parameters<Remote['read']>[0], limit: number) => {
+    const bytes = await remote.read(name, { limit, signal })
+    if (bytes === undefined)
+      throw new PsyblobError('not-found', `no ${name} at ${remote.label}`, { hint: 'publish again, or check the address' })
+    return bytes
+  }
+  const what = `pointer ${trust.channel} of ${remote.label}`
+  const { pointer, cid } = verifyPointer(await read(documents.pointer(trust.channel), limits.pointer), trust.key, what)
+  checkFreshness(pointer, cid, { channel: trust.channel, repo: trust.repo, seen: undefined, now: clock, what })
+  const pointed = Object.hasOwn(pointer.products, trust.product) ? pointer.products[trust.product] : undefined
+  if (pointed === undefined)
+    throw new PsyblobError('not-found', `channel ${trust.channel} of ${remote.label} has no product ${trust.product}`, {
+      hint: 'psyblob publish adds it',
+    })
+  const name = `manifest ${trust.product}/${pointed.serial} of ${remote.label}`
+  const release = verifyManifest(
+    {
+      body: await read(documents.manifest(trust.product, pointed.serial), limits.manifest),
+      signatures: await read(documents.manifestSignature(trust.product, pointed.serial), limits.minisig),
+    },
+    trust.key,
+    name,
+  )
+  if (release.cid !== pointed.manifest)
+    throw new PsyblobError('corrupt', `${name}: expected ${pointed.manifest}, got ${release.cid}`, {
+      hint: 'the mirror is damaged or behind',
+    })
+  checkManifestHeader(release.manifest, { name: trust.product, serial: pointed.serial, repo: pointer.repo }, name)
+
+  const findings: Finding[] = []
+  const total = release.manifest.records.reduce((sum, { bin }) => sum + (bin?.size ?? 0) + (bin?.index?.size ?? 0), 0)
+  let bytes = 0
+  const seen = new Set<CID>()
+  for (const { path, bin } of release.manifest.records) {
+    if (bin === null || seen.has(bin.cid)) continue
+    seen.add(bin.cid)
+    const onBytes = (more: number) => {
+      bytes += more
+      report({ type: 'bytes', done: bytes, total })
+    }
+    const index = bin.index === undefined ? undefined : await readIndex(remote, bin.index, signal)
+    if (bin.index !== undefined && index === undefined)
+      findings.push({ path: `${path} (chunk index)`, problem: 'changed', expected: bin.index.cid })
+    else onBytes(index?.length ?? 0)
+    const finding = await auditBlob(remote, { path, cid: bin.cid, size: bin.size, index, onBytes, signal })
+    if (finding !== undefined) findings.push(finding)
+  }
+  return { serial: pointed.serial, version: release.manifest.version, bytes, findings }
+}
+
+async function readIndex(
+  remote: Remote,
+  { cid, size }: { readonly cid: CID; readonly size: number },
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
+  try {
+    const pieces: Uint8Array[] = []
+    for await (const piece of remote.get(cid, { size, signal })) pieces.push(Uint8Array.from(piece))
+    return Buffer.concat(pieces)
+  } catch (error) {
+    if (isPsyblobError(error, 'not-found', 'corrupt', 'malformed')) return undefined
+    throw error
+  }
+}
+
+type BlobAudit = {
+  readonly path: string
+  readonly cid: CID
+  readonly size: number
+  readonly index: Uint8Array | undefined
+  readonly onBytes: (bytes: number) => void
+  readonly signal: AbortSignal | undefined
+}
+
+async function auditBlob(remote: Remote, { path, cid, size, index, onBytes, signal }: BlobAudit): Promise<Finding | undefined> {
+  const engine = blake3()
+  const whole = engine.create()
+  const cuts = index === undefined ? undefined : parseChunkIndex(index, size, `chunk index of ${path}`)
+  const ranges: BadRange[] = []
+  let held = Buffer.alloc(0)
+  let chunk = 0
+  const bytes: Bytes = remote.range(cid, { offset: 0, length: size }, { size, signal })
+  try {
+    for await (const piece of size === 0 ? [] : bytes) {
+      whole.update(piece)
+      onBytes(piece.length)
+      if (cuts === undefined) continue
+      held = Buffer.concat([held, piece])
+      let at = 0
+      for (; chunk < cuts.count && at + cuts.length(chunk) <= held.length; chunk++) {
+        const length = cuts.length(chunk)
+        if (!sameBytes(engine.digest(held.subarray(at, at + length)), cuts.digest(chunk)))
+          ranges.push({ offset: cuts.offset(chunk), length })
+        at += length
+      }
+      held = held.subarray(at)
+    }
+  } catch (error) {
+    if (isPsyblobError(error, 'not-found')) return { path, problem: 'missing', expected: cid }
+    throw error
+  }
+  const got = cidOf(whole.digest())
+  if (got === cid && ranges.length === 0) return undefined
+  return { path, problem: 'changed', expected: cid, got, ...(cuts === undefined ? {} : { ranges }) }
+}

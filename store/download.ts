@@ -1,0 +1,69 @@
+// Download: a release as a self-contained repository folder, for a USB stick or a mirror of one product. The pointer goes last.
+import { type Bytes, documents, isPsyblobError, limits, type Report } from '../core/mod.ts'
+import { blobsOf } from './difference.ts'
+import type { Mirrors } from './mirrors.ts'
+import type { Trust } from './refresh.ts'
+import type { RemoteWriter } from './remote.ts'
+import { type VerifiedManifest, verifyPointer } from './signed.ts'
+
+export type DownloadOptions = {
+  readonly trust: Trust
+  readonly release: VerifiedManifest
+  readonly mirrors: Mirrors
+  readonly to: RemoteWriter
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+export type Downloaded = { readonly total: number; readonly fetched: number; readonly blobs: number }
+
+/** Copies what the release needs; blobs that are there already are not fetched again. */
+export async function download({ trust, release, mirrors, to, report, signal }: DownloadOptions): Promise<Downloaded> {
+  const { product, channel, key } = trust
+  const blobs = [...blobsOf(release)]
+  const total = blobs.reduce((sum, [, size]) => sum + size, 0)
+  let done = 0
+  let fetched = 0
+  report({ type: 'step', step: 'fetch', about: `${product} ${release.manifest.serial}` })
+  for (const [cid, size] of blobs) {
+    signal?.throwIfAborted()
+    if (!(await to.has(cid, size))) {
+      const at = done
+      let got = 0
+      const counted = async function* (): Bytes {
+        for await (const piece of mirrors.stream(cid, { size, signal })) {
+          got += piece.length
+          report({ type: 'bytes', done: at + got, total, fetched: fetched + got })
+          yield piece
+        }
+      }
+      await to.put(cid, counted())
+      fetched += size
+    }
+    done += size
+    report({ type: 'bytes', done, total, fetched })
+  }
+  report({ type: 'step', step: 'write' })
+  const put = async (name: Parameters<RemoteWriter['replace']>[0], bytes: Uint8Array, limit: number) => {
+    const there = await to.read(name, { limit })
+    if (there === undefined || Buffer.compare(there, bytes) !== 0) await to.replace(name, bytes, there)
+  }
+  const { serial } = release.manifest
+  await put(documents.manifestSignature(product, serial), release.signed.signatures, limits.minisig)
+  await put(documents.manifest(product, serial), release.signed.body, limits.manifest)
+  for (const name of [documents.repository, documents.listing]) {
+    const bytes = await mirrors.read(name, { limit: limits.manifest, signal, accept: (got) => got }).catch((error: unknown) => {
+      // hints only: a folder without them works
+      if (isPsyblobError(error)) return undefined
+      throw error
+    })
+    if (bytes !== undefined) await put(name, bytes, limits.manifest)
+  }
+  const pointer = await mirrors.read(documents.pointer(channel), {
+    limit: limits.pointer,
+    signal,
+    accept: (bytes, remote) => verifyPointer(bytes, key, `pointer ${channel} of ${remote.label}`).bytes,
+  })
+  if (pointer !== undefined) await put(documents.pointer(channel), pointer, limits.pointer)
+  return { total, fetched, blobs: blobs.length }
+}

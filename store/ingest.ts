@@ -1,0 +1,72 @@
+// A file becomes a blob: hashed in one pass, cut into chunks in the same pass when that is worth it (spec/chunk-index.md 2).
+import { open } from 'node:fs/promises'
+import { type Bytes, ChunkIndexBuilder, type CID, chunks, cidOf, PsyblobError } from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { translated } from './files.ts'
+
+/** Smaller blobs are fetched whole: an index would cost more than it saves. */
+const indexedAbove = 64 * 1024
+const pieceBytes = 1024 * 1024
+
+export type Ingested = {
+  readonly cid: CID
+  readonly size: number
+  /** The bytes of the chunk index, and its name; undefined when the blob gets none. */
+  readonly index: { readonly cid: CID; readonly bytes: Uint8Array } | undefined
+}
+
+/** The bytes of a file, in pieces that are valid until the next is asked for. */
+export async function* fileBytes(path: string, options: { readonly from?: number; readonly signal?: AbortSignal | undefined } = {}): Bytes {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw translated(error, `reading ${path}`)
+  })
+  try {
+    const piece = Buffer.allocUnsafeSlow(pieceBytes)
+    let at = options.from ?? 0
+    for (;;) {
+      options.signal?.throwIfAborted()
+      const { bytesRead } = await file.read(piece, 0, piece.length, at)
+      if (bytesRead === 0) return
+      at += bytesRead
+      yield piece.subarray(0, bytesRead)
+    }
+  } catch (error) {
+    throw translated(error, `reading ${path}`)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Hashes the file at `path`, and cuts it when `chunked` and it is large enough. `onBytes` hears of each piece read. */
+export async function ingest(
+  path: string,
+  options: { readonly chunked: boolean; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
+): Promise<Ingested> {
+  const engine = blake3()
+  const whole = engine.create()
+  const builder = new ChunkIndexBuilder()
+  let size = 0
+  const source = fileBytes(path, options)
+  const counted = async function* (): Bytes {
+    for await (const piece of source) {
+      whole.update(piece)
+      size += piece.length
+      options.onBytes?.(piece.length)
+      yield piece
+    }
+  }
+  if (options.chunked) for await (const chunk of chunks(counted())) builder.add(chunk.length, engine.digest(chunk))
+  else for await (const _ of counted());
+  const cid = cidOf(whole.digest())
+  if (!options.chunked || size <= indexedAbove) return { cid, size, index: undefined }
+  const bytes = builder.finish()
+  return { cid, size, index: { cid: cidOf(engine.digest(bytes)), bytes } }
+}
+
+/** What a blob's bytes turned out to be when the file behind it changed between hashing and storing. */
+export function changedWhileRead(path: string, cause: unknown): PsyblobError {
+  return new PsyblobError('conflict', `${path} changed while it was being published`, {
+    cause,
+    hint: 'wait until the build has finished, then publish again; nothing was published',
+  })
+}

@@ -1,0 +1,232 @@
+// Several remotes as one: tried in order, a bad one dropped for the rest of the run, what one lacks looked for on the next.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Bytes, type CID, type DocumentName, type ErrorCode, isPsyblobError, PsyblobError, type Report } from '../core/mod.ts'
+import { OnceThrough } from './once.ts'
+import type { RangeSink, ReadOptions, Remote } from './remote.ts'
+
+export type MirrorsOptions = {
+  readonly report: Report
+  /** Milliseconds before the second and the third try on one remote. */
+  readonly pauses?: readonly number[]
+}
+
+/** A remote that gives one of these is not asked again. The first tells most. */
+const blame = ['untrusted', 'rollback', 'corrupt', 'malformed', 'expired', 'unsupported', 'unavailable'] as const
+/** Transient failures of one remote in a run, as long as another one is left. */
+const patience = 3
+const again = 'run the same command again: it goes on where it stopped'
+
+/** How one fetch fares: consecutive failures without a byte gained, and on which remote. */
+type Course = { remote: Remote | undefined; tries: number }
+
+export class Mirrors {
+  readonly label: string
+  readonly #remotes: readonly Remote[]
+  readonly #report: Report
+  readonly #pauses: readonly number[]
+  readonly #dropped = new Map<Remote, PsyblobError>()
+  readonly #lacking = new Map<CID, Set<Remote>>()
+  readonly #failures = new Map<Remote, number>()
+  /** Remotes that do not do ranges, and the blobs that are read from them in one stream. */
+  readonly #rangeless = new Map<Remote, Map<CID, OnceThrough>>()
+
+  constructor(remotes: readonly Remote[], options: MirrorsOptions) {
+    this.#remotes = remotes
+    this.#report = options.report
+    this.#pauses = options.pauses ?? [200, 800]
+    this.label = remotes.map((remote) => remote.label).join(', ')
+  }
+
+  /**
+   * A document from the first remote whose answer `accept` takes; undefined when every remote that answers has none.
+   * `accept` verifies, and throws to refuse. When all fail, throws the most telling refusal.
+   */
+  async read<Value>(
+    name: DocumentName,
+    options: ReadOptions & { readonly limit: number; readonly accept: (bytes: Uint8Array, remote: Remote) => Value },
+  ): Promise<Value | undefined> {
+    let absent = false
+    let refused = false
+    for (const remote of this.#remotes) {
+      for (const course: Course = { remote, tries: 0 }; !this.#dropped.has(remote); ) {
+        try {
+          const bytes = await remote.read(name, options)
+          if (bytes !== undefined) return options.accept(bytes, remote)
+          absent = true
+          break
+        } catch (error) {
+          refused ||= !isPsyblobError(error, 'unavailable', 'not-found')
+          await this.#fail(error, { remote, course, gained: false, others: this.#left().length > 1, signal: options.signal })
+        }
+      }
+    }
+    // a remote that is silent does not count; one that answered with something wrong does
+    if (absent && !refused) return undefined
+    throw this.#exhausted(name, 'document')
+  }
+
+  /** A blob small enough for memory, verified. */
+  async get(cid: CID, { size, signal }: ReadOptions & { readonly size: number }): Promise<Uint8Array> {
+    const course: Course = { remote: undefined, tries: 0 }
+    for (;;) {
+      const remote = this.#holder(cid, 'whole')
+      const pieces: Uint8Array[] = []
+      try {
+        for await (const piece of remote.get(cid, { size, signal })) pieces.push(Uint8Array.from(piece))
+        return Buffer.concat(pieces)
+      } catch (error) {
+        await this.#fail(error, { remote, cid, course, gained: false, others: this.#count(cid) > 1, signal })
+      }
+    }
+  }
+
+  /** A whole blob. What was given before a remote failed is not given again; whoever takes the bytes checks the whole. */
+  async *stream(cid: CID, { size, signal }: ReadOptions & { readonly size: number }): Bytes {
+    const course: Course = { remote: undefined, tries: 0 }
+    let position = 0
+    for (;;) {
+      const remote = this.#holder(cid, position === 0 ? 'whole' : 'range')
+      const from = position
+      const whole = from === 0 || this.#rangeless.has(remote)
+      try {
+        const source = whole
+          ? remote.get(cid, { size, signal })
+          : remote.range(cid, { offset: from, length: size - from }, { size, signal })
+        let skip = whole ? from : 0
+        for await (const piece of source) {
+          const news = piece.subarray(Math.min(skip, piece.length))
+          skip -= piece.length - news.length
+          position += news.length
+          if (news.length > 0) yield news
+        }
+        return
+      } catch (error) {
+        // bytes that turned out wrong were given away already: nothing can go on from them, but nobody shall ask there again
+        const spoilt = isPsyblobError(error, 'corrupt') && position > 0
+        await this.#fail(error, { remote, cid, course, gained: position > from, ranged: !whole, others: this.#count(cid) > 1, signal })
+        if (spoilt) throw error
+      }
+    }
+  }
+
+  /** Brings the bytes from `sink.position` to `end`. Throws `unavailable`, or `corrupt` when nobody has the right ones. */
+  async fetch(
+    cid: CID,
+    { size, end, signal }: ReadOptions & { readonly size: number; readonly end: number },
+    sink: RangeSink,
+  ): Promise<void> {
+    const course: Course = { remote: undefined, tries: 0 }
+    while (sink.position < end) {
+      const from = sink.position
+      const whole = from === 0 && end === size
+      const remote = this.#holder(cid, whole ? 'whole' : 'range')
+      const once = whole ? undefined : this.#rangeless.get(remote)
+      const ranged = !whole && once === undefined
+      try {
+        if (once !== undefined) await this.#once(once, remote, cid, size).fetch({ end, sink }, signal)
+        else {
+          const at = { offset: from, length: end - from }
+          const source = ranged ? remote.range(cid, at, { size, signal }) : remote.get(cid, { size, signal })
+          for await (const piece of source) await sink.take(piece)
+        }
+        if (sink.position < end) throw new PsyblobError('unavailable', `${remote.label} ended before the last byte`)
+      } catch (error) {
+        sink.reset()
+        await this.#fail(error, { remote, cid, course, gained: sink.position > from, ranged, others: this.#count(cid) > 1, signal })
+      }
+    }
+  }
+
+  #left(): readonly Remote[] {
+    return this.#remotes.filter((remote) => !this.#dropped.has(remote))
+  }
+
+  #count(cid: CID): number {
+    return this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true).length
+  }
+
+  /** Whom to ask for a blob; for a part of it rather somebody who does ranges. */
+  #holder(cid: CID, want: 'whole' | 'range'): Remote {
+    const holders = this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true)
+    const found = (want === 'range' ? holders.find((remote) => !this.#rangeless.has(remote)) : undefined) ?? holders[0]
+    if (found === undefined) throw this.#exhausted(`blob ${cid}`, 'blob')
+    return found
+  }
+
+  #once(blobs: Map<CID, OnceThrough>, remote: Remote, cid: CID, size: number): OnceThrough {
+    const once = blobs.get(cid) ?? new OnceThrough((signal) => remote.get(cid, { size, signal }))
+    blobs.set(cid, once)
+    return once
+  }
+
+  /** Learns from a failure, and waits if the same remote is to be asked again. Throws what is nobody's fault. */
+  async #fail(
+    error: unknown,
+    at: {
+      readonly remote: Remote
+      readonly cid?: CID
+      readonly course: Course
+      readonly gained: boolean
+      /** It was asked for a range. */
+      readonly ranged?: boolean
+      readonly others: boolean
+      readonly signal: AbortSignal | undefined
+    },
+  ): Promise<void> {
+    const { remote, cid, course, gained, ranged = false, others, signal } = at
+    signal?.throwIfAborted()
+    if (!isPsyblobError(error, 'not-found', ...blame)) throw error
+    if (this.#dropped.has(remote)) return
+    if (error.code === 'not-found') {
+      if (cid === undefined) throw error
+      this.#lacking.set(cid, (this.#lacking.get(cid) ?? new Set()).add(remote))
+      return
+    }
+    if (error.code === 'unsupported' && ranged) {
+      // several may learn it at the same time
+      if (this.#rangeless.has(remote)) return
+      this.#rangeless.set(remote, new Map())
+      this.#report({ type: 'trace', text: `${error.message}: whole blobs are read instead` })
+      return
+    }
+    if (error.code !== 'unavailable') return this.#drop(remote, error)
+    const failures = (this.#failures.get(remote) ?? 0) + 1
+    this.#failures.set(remote, failures)
+    course.tries = gained || course.remote !== remote ? 0 : course.tries
+    course.remote = remote
+    const pause = this.#pauses[course.tries++]
+    // another remote is a better idea than the same one again, unless this one gave something
+    if (pause === undefined || (others && (!gained || failures >= patience))) return this.#drop(remote, error)
+    this.#report({ type: 'trace', text: `${error.message}; trying again in ${pause} ms` })
+    await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) })
+  }
+
+  #drop(remote: Remote, error: PsyblobError): void {
+    this.#dropped.set(remote, error)
+    if (this.#remotes.length > 1) this.#report({ type: 'warning', text: `${remote.label} is not used any more: ${error.message}` })
+  }
+
+  /** Everybody failed: the refusal that tells most, the others named in it. */
+  #exhausted(what: string, kind: 'document' | 'blob'): PsyblobError {
+    const failures = [...this.#dropped.values()]
+    const codes = new Set<ErrorCode>(failures.map(({ code }) => code))
+    const telling = blame.map((code) => failures.find((error) => error.code === code)).find((error) => error !== undefined)
+    if (telling === undefined) {
+      const hint = 'the repository is incomplete: the publisher runs psyblob publish again, or name another remote'
+      return new PsyblobError('unavailable', `no remote has ${what}: ${this.label}`, { hint })
+    }
+    // for a blob it matters whether trying again can help: not when every remote has wrong bytes
+    const final =
+      kind === 'blob'
+        ? codes.size === 1 && codes.has('corrupt') && failures.length === this.#remotes.length
+        : telling.code !== 'unsupported'
+    const code = final ? telling.code : 'unavailable'
+    if (this.#remotes.length === 1) return new PsyblobError(code, telling.message, { cause: telling, hint: telling.hint })
+    const silent = this.#left().map((remote) => `${remote.label} does not have it`)
+    const reasons = [...failures.map((error) => error.message), ...silent].join('; ')
+    return new PsyblobError(code, `none of ${this.#remotes.length} remotes gives ${what}: ${reasons}`, {
+      cause: telling,
+      hint: code === 'unavailable' ? again : (telling.hint ?? again),
+    })
+  }
+}

@@ -1,0 +1,250 @@
+// The plan of an update: for each entry the cheapest way to have its bytes in the target folder (spec/sync.md 2).
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type ChunkIndex,
+  type CID,
+  cidOf,
+  type Entry,
+  type EntryBlob,
+  isPsyblobError,
+  joinRuns,
+  type Manifest,
+  parseChunkIndex,
+  type Report,
+  type Run,
+  runBytes,
+  visible,
+} from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { hasCode, translated } from './files.ts'
+import { fileBytes } from './ingest.ts'
+import type { LocalStore } from './local.ts'
+import type { Mirrors } from './mirrors.ts'
+import { ChunkSources, type Seed } from './seeds.ts'
+
+/** An entry that is a plain file. */
+export type FileEntry = Entry & { readonly bin: EntryBlob }
+
+export type EntryPlan = { readonly entry: FileEntry } & (
+  | { readonly how: 'keep' }
+  /** `from` holds the same blob; undefined: an earlier entry of this release has it. */
+  | { readonly how: 'copy'; readonly from: string | undefined }
+  | {
+      readonly how: 'chunks'
+      readonly sources: ChunkSources
+      readonly runs: readonly Run[] /** The file that becomes the unfinished one: it holds this blob, damaged. */
+      readonly adopt: string | undefined
+    }
+  | { readonly how: 'whole' /** Bytes that an interrupted transfer left. */; readonly resume: number }
+)
+
+/** What an entry costs, in bytes and requests. `reused` and `fetched` may overlap by the gaps that runs span. */
+export type EntryCost = { readonly fetched: number; readonly reused: number; readonly written: number; readonly requests: number }
+
+/** A folder that holds, or held, a release: the target itself, the other slot. */
+export type SeedFolder = { readonly dir: string /** What its manifest says is in it: a hint. */; readonly manifest: Manifest | undefined }
+
+export type PlanOptions = {
+  readonly manifest: Manifest
+  /** Undefined when there is no folder yet. */
+  readonly target: SeedFolder | undefined
+  readonly others: readonly SeedFolder[]
+  /** Where unfinished files lie. */
+  readonly parts: string
+  readonly store: LocalStore
+  readonly mirrors: Mirrors
+  /** Write entries again even if they are there. */
+  readonly force: boolean
+  /** Indexes that are fetched are put into the store. */
+  readonly keepIndexes: boolean
+  /** Leave the target's old files out: they will be removed first, for want of room. */
+  readonly frugal: boolean
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+export function partPath(parts: string, cid: CID): string {
+  return join(parts, `${cid}.part`)
+}
+
+/** Bytes a plan's entry moves. */
+export function costOf(plan: EntryPlan): EntryCost {
+  const { size } = plan.entry.bin
+  switch (plan.how) {
+    case 'keep':
+      return { fetched: 0, reused: size, written: 0, requests: 0 }
+    case 'copy':
+      return { fetched: 0, reused: size, written: size, requests: 0 }
+    case 'whole':
+      return { fetched: size - plan.resume, reused: plan.resume, written: size - plan.resume, requests: size > plan.resume ? 1 : 0 }
+    case 'chunks': {
+      const { sources, runs } = plan
+      let missing = 0
+      let inPlace = 0
+      for (let chunk = 0; chunk < sources.index.count; chunk++) {
+        if (sources.isMissing(chunk)) missing += sources.index.length(chunk)
+        if (sources.isInPlace(chunk)) inPlace += sources.index.length(chunk)
+      }
+      return {
+        fetched: runs.reduce((sum, run) => sum + runBytes(sources.index, run), 0),
+        reused: size - missing,
+        written: size - inPlace,
+        requests: runs.length,
+      }
+    }
+  }
+}
+
+/** The BLAKE3 CID of a file, or undefined when there is none of that size. */
+async function cidOfFile(path: string, size: number, signal?: AbortSignal): Promise<CID | undefined> {
+  if ((await sizeOf(path)) !== size) return undefined
+  const hasher = blake3().create()
+  try {
+    for await (const piece of fileBytes(path, { signal })) hasher.update(piece)
+  } catch (error) {
+    // a seed that cannot be read is no seed
+    if (isPsyblobError(error, 'corrupt') || hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+  return cidOf(hasher.digest())
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const state = await stat(path)
+    return state.isFile() ? state.size : undefined
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EIO', 'ELOOP')) return undefined
+    throw translated(error, `reading ${path}`)
+  }
+}
+
+type Known = { readonly path: string; readonly size: number; readonly bin: EntryBlob | undefined; readonly name: string }
+
+async function filesOf(folder: SeedFolder): Promise<readonly Known[]> {
+  const said = new Map(folder.manifest?.records.map((record) => [record.path, record.bin ?? undefined]))
+  const found: Known[] = []
+  const visit = async (dir: string, prefix: string) => {
+    for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
+      const name = `${prefix}/${entry.name}`
+      if (entry.isDirectory() && name !== '/.psyblob' && name !== '/lost+found') await visit(join(dir, entry.name), name)
+      else if (entry.isFile() && name !== '/manifest' && name !== '/manifest.minisig') {
+        const path = join(dir, entry.name)
+        const size = await sizeOf(path)
+        if (size !== undefined) found.push({ path, size, bin: said.get(name), name })
+      }
+    }
+  }
+  await visit(folder.dir, '')
+  return found
+}
+
+/** Plans every file of the manifest. Reads seeds and fetches indexes; writes nothing but indexes into the store. */
+export async function planRelease(options: PlanOptions): Promise<readonly EntryPlan[]> {
+  const { manifest, target, frugal, signal } = options
+  const own = target === undefined ? [] : await filesOf(target)
+  const others = (await Promise.all(options.others.map(filesOf))).flat()
+  const plans: EntryPlan[] = []
+  const planned = new Set<CID>()
+  const hashed = new Map<string, CID | undefined>()
+  const holds = async (path: string, bin: EntryBlob) => {
+    if (!hashed.has(path)) hashed.set(path, await cidOfFile(path, bin.size, signal))
+    return hashed.get(path) === bin.cid
+  }
+  for (const entry of manifest.records) {
+    const { bin } = entry
+    if (bin === null) continue
+    const file: FileEntry = { ...entry, bin }
+    signal?.throwIfAborted()
+    const here = own.find((known) => known.name === entry.path)
+    if (here?.size === bin.size && (await holds(here.path, bin))) {
+      plans.push(options.force && !frugal ? { how: 'copy', entry: file, from: here.path } : { how: 'keep', entry: file })
+      continue
+    }
+    if (planned.has(bin.cid)) {
+      plans.push({ how: 'copy', entry: file, from: undefined })
+      continue
+    }
+    planned.add(bin.cid)
+    const seeds = frugal ? others : [...own, ...others]
+    const same = seeds.filter((known) => known.size === bin.size && (known.bin === undefined || known.bin.cid === bin.cid))
+    let from: string | undefined
+    for (const known of same) if (from === undefined && (await holds(known.path, bin))) from = known.path
+    const damaged = here?.size === bin.size && here.bin?.cid === bin.cid ? here.path : undefined
+    if (from !== undefined) plans.push({ how: 'copy', entry: file, from })
+    else plans.push((await planChunks(file, seeds, damaged, options)) ?? (await planWhole(file, options)))
+  }
+  return plans
+}
+
+async function planWhole(entry: FileEntry, { parts }: PlanOptions): Promise<EntryPlan> {
+  const left = (await sizeOf(partPath(parts, entry.bin.cid))) ?? 0
+  return { how: 'whole', entry, resume: left <= entry.bin.size ? left : 0 }
+}
+
+async function planChunks(
+  entry: FileEntry,
+  seeds: readonly Known[],
+  damaged: string | undefined,
+  options: PlanOptions,
+): Promise<EntryPlan | undefined> {
+  const { bin } = entry
+  const index = await indexOf(bin, options)
+  if (index === undefined) return undefined
+  const { signal } = options
+  const sources = new ChunkSources(index)
+  const part = partPath(options.parts, bin.cid)
+  const left = await sizeOf(part)
+  const adopt = left === undefined ? damaged : undefined
+  if (left !== undefined) await sources.resume(part, signal)
+  else if (adopt !== undefined) await sources.resume(adopt, signal)
+  for (const known of likely(entry, seeds)) {
+    if (known.path === adopt || sources.isComplete()) continue
+    await sources.scan(await seedOf(known, options.store), signal)
+  }
+  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk)), adopt }
+}
+
+/** Seeds most like the entry first: the same path, then the larger ones. */
+function likely(entry: FileEntry, seeds: readonly Known[]): readonly Known[] {
+  const rank = (known: Known) => (known.name === entry.path ? 1 : 0)
+  return seeds.filter((known) => known.size > 4096).sort((one, two) => rank(two) - rank(one) || two.size - one.size)
+}
+
+async function seedOf(known: Known, store: LocalStore): Promise<Seed> {
+  const told = known.bin?.index
+  const bytes = told === undefined || known.bin?.size !== known.size ? undefined : await store.blob(told.cid, told.size)
+  const index = bytes === undefined ? undefined : parseOrNothing(bytes, known.size)
+  return { path: known.path, size: known.size, index }
+}
+
+function parseOrNothing(bytes: Uint8Array, size: number): ChunkIndex | undefined {
+  try {
+    return parseChunkIndex(bytes, size, 'chunk index')
+  } catch (error) {
+    if (isPsyblobError(error, 'malformed')) return undefined
+    throw error
+  }
+}
+
+/** The index of a blob, from the store or a remote; undefined when the blob has none or it is not to be had. */
+export async function indexOf(
+  bin: EntryBlob,
+  options: Pick<PlanOptions, 'store' | 'mirrors' | 'keepIndexes' | 'report' | 'signal'>,
+): Promise<ChunkIndex | undefined> {
+  if (bin.index === undefined) return undefined
+  const { cid, size } = bin.index
+  const kept = await options.store.blob(cid, size)
+  if (kept !== undefined) return parseOrNothing(kept, bin.size)
+  try {
+    const bytes = await options.mirrors.get(cid, { size, signal: options.signal })
+    const index = parseChunkIndex(bytes, bin.size, `chunk index of ${bin.cid}`)
+    if (options.keepIndexes) await options.store.putBlob(cid, bytes)
+    return index
+  } catch (error) {
+    if (!isPsyblobError(error, 'not-found', 'malformed', 'corrupt')) throw error
+    options.report({ type: 'warning', text: `no usable chunk index, the whole blob is fetched: ${visible(error.message)}` })
+    return undefined
+  }
+}

@@ -1,0 +1,289 @@
+// Publish: new blobs and indexes first, the manifest next, the pointer last. A crash leaves blobs nobody points to, never half a release.
+import {
+  type Bytes,
+  type CID,
+  cidOf,
+  documents,
+  type Entry,
+  formatManifest,
+  formatTime,
+  isPsyblobError,
+  limits,
+  type Manifest,
+  type ManifestContent,
+  manifestComment,
+  type PointedRelease,
+  PsyblobError,
+  parseManifest,
+  type Report,
+  type SecretKey,
+  signPrehash,
+  utf8Encode,
+} from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { prehash } from './crypto.ts'
+import { changedWhileRead, fileBytes, ingest } from './ingest.ts'
+import { isWorthCutting, type ReleaseFile, releaseFiles } from './release-folder.ts'
+import type { RemoteWriter } from './remote.ts'
+import { currentPointer, list, readListing, repositoryName, signPointer } from './repository.ts'
+import { verifyManifest } from './signed.ts'
+
+export type PublishOptions = {
+  readonly product: string
+  readonly dir: string
+  readonly remote: RemoteWriter
+  readonly key: SecretKey
+  readonly channel: string
+  readonly compat: string
+  /** A label for people; without one it is the time. */
+  readonly version: string | undefined
+  readonly description: string | undefined
+  /** Where nodes may find the repository: hints in the manifest. */
+  readonly remotes: readonly string[]
+  /** Milliseconds since 1970. */
+  readonly now: number
+  /** Days until the pointer expires. */
+  readonly days: number
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+export type Published = {
+  readonly changed: boolean
+  readonly repo: string
+  readonly product: string
+  readonly channel: string
+  readonly serial: number
+  readonly version: string
+  readonly manifest: CID
+  readonly pointerVersion: number
+  readonly expires: string
+  readonly bytes: { readonly total: number; readonly uploaded: number }
+  readonly blobs: { readonly total: number; readonly uploaded: number }
+}
+
+/** Publishes every file below `dir` as the next release of `product`; the same content again changes nothing. Errors: `conflict`, `untrusted`, `not-found`, `usage`. */
+export async function publish(options: PublishOptions): Promise<Published> {
+  const { product, remote, key, channel, report, signal, now } = options
+  const repo = await repositoryName(remote)
+  const start = await currentPointer(remote, channel, key)
+  const files = await releaseFiles(options.dir)
+  const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
+  const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed.serial, key)
+
+  report({ type: 'step', step: 'hash', about: `${files.length} files` })
+  const { records, blobs } = await describe(files, options)
+  const content: ManifestContent = {
+    repo,
+    name: product,
+    desc: options.description ?? current?.desc ?? '',
+    version: options.version ?? current?.version ?? '',
+    compat: options.compat,
+    key: key.publicKey.text,
+    remotes: options.remotes.length > 0 ? [...options.remotes] : (current?.remotes ?? []),
+    'post-exec': null,
+    records,
+  }
+  if (current !== undefined && start !== undefined && pointed !== undefined && sameContent(content, current)) {
+    const { version, expires } = start.pointer
+    const bytes = { total: current.size, uploaded: 0 }
+    return {
+      changed: false,
+      repo,
+      product,
+      channel,
+      serial: current.serial,
+      version: current.version,
+      manifest: pointed.manifest,
+      pointerVersion: version,
+      expires,
+      bytes,
+      blobs: { total: blobs.length, uploaded: 0 },
+    }
+  }
+
+  report({ type: 'step', step: 'upload' })
+  const uploaded = await upload(blobs, options)
+  signal?.throwIfAborted()
+
+  report({ type: 'step', step: 'sign' })
+  const again = await currentPointer(remote, channel, key)
+  if (Buffer.compare(again?.bytes ?? new Uint8Array(), start?.bytes ?? new Uint8Array()) !== 0) {
+    throw new PsyblobError('conflict', `somebody else published to channel ${channel} of ${remote.label} meanwhile`, {
+      hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
+    })
+  }
+  const before = await newestManifest(remote, product, key, pointed?.serial ?? 0)
+  const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
+  const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
+  const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created: formatTime(now) })
+  const manifest = parseManifest(body, `manifest ${product}/${serial}`)
+  const cid = cidOf(blake3().digest(body))
+  const signature = signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
+  const release: PointedRelease = { serial, manifest: cid, size: body.length }
+  // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
+  await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
+  await remote.replace(documents.manifest(product, serial), body, undefined)
+  const version = (start?.pointer.version ?? 0) + 1
+  const pointer = signPointer({
+    key,
+    repo,
+    channel,
+    version,
+    products: { ...start?.pointer.products, [product]: release },
+    now,
+    days: options.days,
+  })
+  await remote.replace(documents.pointer(channel), pointer, start?.bytes)
+  await list(remote, repo, product, { serial, version: label, created: manifest.created, manifest: cid, size: manifest.size }).catch(
+    (error: unknown) => {
+      // the release is out; the listing is for people and the next publish mends it
+      if (!isPsyblobError(error)) throw error
+      report({ type: 'warning', text: `index.json was not updated: ${error.message}` })
+    },
+  )
+  const expires = formatTime(now + options.days * 24 * 60 * 60 * 1000)
+  const bytes = { total: manifest.size, uploaded: uploaded.bytes }
+  return {
+    changed: true,
+    repo,
+    product,
+    channel,
+    serial,
+    version: label,
+    manifest: cid,
+    pointerVersion: version,
+    expires,
+    bytes,
+    blobs: { total: blobs.length, uploaded: uploaded.blobs },
+  }
+}
+
+type Upload = { readonly cid: CID; readonly size: number; readonly path: string; readonly bytes: () => Bytes }
+
+async function describe(files: readonly ReleaseFile[], { report, signal }: PublishOptions): Promise<{ records: Entry[]; blobs: Upload[] }> {
+  const total = files.reduce((sum, file) => sum + file.size, 0)
+  const records: Entry[] = []
+  const blobs = new Map<CID, Upload>()
+  let done = 0
+  for (const file of files) {
+    const onBytes = (bytes: number) => {
+      done += bytes
+      report({ type: 'bytes', done, total })
+    }
+    const { cid, size, index } = await ingest(file.source, { chunked: isWorthCutting(file.role), onBytes, signal })
+    blobs.set(cid, { cid, size, path: file.source, bytes: () => fileBytes(file.source, { signal }) })
+    if (index !== undefined) {
+      const { bytes } = index
+      const one = async function* () {
+        yield bytes
+      }
+      blobs.set(index.cid, { cid: index.cid, size: bytes.length, path: file.source, bytes: one })
+    }
+    records.push({
+      path: file.path,
+      role: file.role,
+      mod: 0o100000 | (file.executable ? 0o755 : 0o644),
+      uid: 0,
+      gid: 0,
+      target: null,
+      licence: null,
+      bin: { cid, size, ...(index === undefined ? {} : { index: { cid: index.cid, size: index.bytes.length } }) },
+      ccs: null,
+    })
+  }
+  return { records, blobs: [...blobs.values()] }
+}
+
+async function upload(blobs: readonly Upload[], { remote, report, signal }: PublishOptions): Promise<{ bytes: number; blobs: number }> {
+  const total = blobs.reduce((sum, blob) => sum + blob.size, 0)
+  const sum = { bytes: 0, blobs: 0 }
+  let done = 0
+  for (const blob of blobs) {
+    signal?.throwIfAborted()
+    if (!(await remote.has(blob.cid, blob.size))) {
+      const at = done
+      let sent = 0
+      const counted = async function* (): Bytes {
+        for await (const piece of blob.bytes()) {
+          sent += piece.length
+          report({ type: 'bytes', done: at + sent, total })
+          yield piece
+        }
+      }
+      await remote.put(blob.cid, counted()).catch((error: unknown) => {
+        throw isPsyblobError(error, 'corrupt') ? changedWhileRead(blob.path, error) : error
+      })
+      sum.bytes += blob.size
+      sum.blobs++
+    }
+    done += blob.size
+    report({ type: 'bytes', done, total })
+  }
+  return sum
+}
+
+function sameContent(content: ManifestContent, current: Manifest): boolean {
+  const { serial, previous, created } = current
+  const whole = (value: ManifestContent) => Buffer.from(formatManifest({ ...value, serial, previous, created }))
+  return whole(content).equals(whole(current))
+}
+
+async function publishedManifest(remote: RemoteWriter, product: string, serial: number, key: SecretKey): Promise<Manifest> {
+  const found = await readManifest(remote, product, serial, key)
+  if (found === undefined) {
+    throw new PsyblobError('corrupt', `the pointer names ${product} ${serial}, but its manifest is not at ${remote.label}`, {
+      hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
+    })
+  }
+  return found.manifest
+}
+
+async function readManifest(remote: RemoteWriter, product: string, serial: number, key: SecretKey) {
+  const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
+  const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig })
+  return body === undefined || signatures === undefined
+    ? undefined
+    : verifyManifest({ body, signatures }, key.publicKey, `manifest ${product}/${serial} of ${remote.label}`)
+}
+
+/** The manifest with the highest serial, whatever its channel: the chain of a product is one. */
+async function newestManifest(remote: RemoteWriter, product: string, key: SecretKey, pointed: number) {
+  const listed = (await readListing(remote))?.products[product]?.map((release) => release.serial) ?? []
+  // the listing is a hint: it may be behind, or name what is not there
+  let newest = await readManifest(remote, product, Math.max(1, pointed, ...listed), key)
+  newest ??= pointed > 0 ? await readManifest(remote, product, pointed, key) : undefined
+  for (let next = newest; next !== undefined; ) {
+    newest = next
+    next = await readManifest(remote, product, newest.manifest.serial + 1, key)
+  }
+  return newest
+}
+
+/** The first serial above `above` that nobody has begun to use: a crash may have left a signature or a manifest that no pointer names. */
+async function freeSerial(remote: RemoteWriter, product: string, above: number): Promise<number> {
+  for (let serial = above + 1; ; serial++) {
+    const taken =
+      (await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig })) ??
+      (await remote.read(documents.manifest(product, serial), { limit: limits.manifest }))
+    if (taken === undefined) return serial
+  }
+}
+
+/** Signs the pointer again, with a new time and one version higher. Throws `not-found` when the channel is new. */
+export async function refreshPointer(
+  options: Pick<PublishOptions, 'remote' | 'key' | 'channel' | 'now' | 'days'>,
+): Promise<{ readonly channel: string; readonly version: number; readonly expires: string }> {
+  const { remote, key, channel, now, days } = options
+  const repo = await repositoryName(remote)
+  const start = await currentPointer(remote, channel, key)
+  if (start === undefined)
+    throw new PsyblobError('not-found', `no channel ${channel} at ${remote.label}`, { hint: 'psyblob publish PRODUCT DIR makes it' })
+  const version = start.pointer.version + 1
+  await remote.replace(
+    documents.pointer(channel),
+    signPointer({ key, repo, channel, version, products: start.pointer.products, now, days }),
+    start.bytes,
+  )
+  return { channel, version, expires: formatTime(now + days * 24 * 60 * 60 * 1000) }
+}

@@ -1,0 +1,200 @@
+// Refresh: the pointer of a channel, then the manifest it names. One request when nothing is new (spec/sync.md 1, spec/trust.md 4).
+import {
+  type CID,
+  checkFreshness,
+  cidOf,
+  documents,
+  limits,
+  type PointedRelease,
+  PsyblobError,
+  type PublicKey,
+  trustedNow,
+} from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import type { LocalStore } from './local.ts'
+import type { Mirrors } from './mirrors.ts'
+import { checkManifestHeader, type VerifiedManifest, verifyManifest, verifyPointer } from './signed.ts'
+import type { ProductState, State } from './state.ts'
+
+/** What a product is checked against. */
+export type Trust = {
+  readonly product: string
+  readonly key: PublicKey
+  readonly channel: string
+  /** Stated in the composition; otherwise pinned on first use. */
+  readonly repo: string | undefined
+  readonly compat: string
+}
+
+export type Refreshed = {
+  readonly release: VerifiedManifest
+  /** The state with what was learnt; the caller persists it when everything held. */
+  readonly state: State
+  /** False when the state is as it was. */
+  readonly news: boolean
+  readonly expires: string
+}
+
+export type RefreshOptions = {
+  readonly trust: Trust
+  readonly mirrors: Mirrors
+  readonly store: LocalStore
+  readonly state: State
+  /** Milliseconds since 1970. */
+  readonly clock: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The product's part of the state; facts learnt with another key or repository do not count: the operator has changed whom to trust. */
+export function knownOf(state: State, trust: Pick<Trust, 'product' | 'key' | 'repo'>): ProductState | undefined {
+  const known = Object.hasOwn(state.products, trust.product) ? state.products[trust.product] : undefined
+  if (known === undefined || known.key !== trust.key.text) return undefined
+  return trust.repo === undefined || trust.repo === known.repo ? known : undefined
+}
+
+/**
+ * The newest release of a product. Writes nothing but the manifest, verified, into the store, and that only with `keep`.
+ * Errors: `untrusted`, `rollback`, `expired`, `corrupt`, `malformed`, `unavailable`, `not-found`.
+ */
+export async function refresh(options: RefreshOptions & { readonly keep: boolean }): Promise<Refreshed> {
+  const { trust, mirrors, store, state, clock, signal } = options
+  const { product, key, channel, compat } = trust
+  const known = knownOf(state, trust)
+  const seen = known !== undefined && Object.hasOwn(known.channels, channel) ? known.channels[channel] : undefined
+  const repo = trust.repo ?? known?.repo
+  const accepted = await mirrors.read(documents.pointer(channel), {
+    limit: limits.pointer,
+    signal,
+    accept: (bytes, remote) => {
+      const what = `pointer ${channel} of ${remote.label}`
+      const verified = verifyPointer(bytes, key, what)
+      checkFreshness(verified.pointer, verified.cid, { channel, repo, seen, now: trustedNow(clock, seen), what })
+      return verified
+    },
+  })
+  if (accepted === undefined) {
+    throw new PsyblobError('not-found', `no channel ${channel} at ${mirrors.label}`, {
+      hint: 'check the address and the channel; psyblob publish makes a channel',
+    })
+  }
+  const { pointer } = accepted
+  const pointed = Object.hasOwn(pointer.products, product) ? pointer.products[product] : undefined
+  if (pointed === undefined) {
+    throw new PsyblobError('not-found', `channel ${channel} of ${pointer.repo} has no product ${product}`, {
+      hint: `it has: ${Object.keys(pointer.products).join(', ') || 'none yet'}. psyblob publish ${product} DIR adds it`,
+    })
+  }
+  checkSerial(product, pointed, known)
+  const release = await fetchManifest({
+    product,
+    key,
+    serial: pointed.serial,
+    cid: pointed.manifest,
+    size: pointed.size,
+    mirrors,
+    store,
+    signal,
+  })
+  checkManifestHeader(
+    release.manifest,
+    { name: product, serial: pointed.serial, repo: pointer.repo, compat },
+    `manifest ${product}/${pointed.serial}`,
+  )
+  if (options.keep) await keepManifest(store, product, release)
+  const learnt: ProductState = {
+    ...(known ?? { key: key.text, repo: pointer.repo, channels: {} }),
+    repo: pointer.repo,
+    seen: { serial: pointed.serial, manifest: pointed.manifest },
+    channels: {
+      ...known?.channels,
+      [channel]: { version: pointer.version, pointer: accepted.cid, issued: pointer.issued, expires: pointer.expires },
+    },
+  }
+  const news = seen?.pointer !== accepted.cid || known?.seen?.serial !== pointed.serial || known.repo !== pointer.repo
+  return { release, state: { ...state, products: { ...state.products, [product]: learnt } }, news, expires: pointer.expires }
+}
+
+function checkSerial(product: string, pointed: PointedRelease, known: ProductState | undefined): void {
+  const least = Math.max(known?.seen?.serial ?? 0, known?.floor ?? 0)
+  if (pointed.serial < least) {
+    throw new PsyblobError('rollback', `${product}: serial ${pointed.serial} is older than ${least}, which was seen before`, {
+      hint: 'to go back on purpose, the publisher publishes the old content again; this machine can go back by psyblob rollback',
+    })
+  }
+  if (pointed.serial === known?.seen?.serial && pointed.manifest !== known.seen.manifest) {
+    throw new PsyblobError(
+      'untrusted',
+      `${product}: serial ${pointed.serial} was ${known.seen.manifest} before and is ${pointed.manifest} now`,
+      {
+        hint: 'two releases were signed with one serial; ask the publisher before anything else',
+      },
+    )
+  }
+}
+
+export type ManifestRequest = {
+  readonly product: string
+  readonly serial: number
+  readonly key: PublicKey
+  /** What the pointer says; undefined when somebody asks for a serial by hand. */
+  readonly cid?: CID
+  readonly size?: number
+  readonly mirrors: Mirrors
+  readonly store: LocalStore
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A manifest from the store or the remotes, with its signature verified. */
+export async function fetchManifest(request: ManifestRequest): Promise<VerifiedManifest> {
+  const { product, serial, key, cid, size, mirrors, store, signal } = request
+  const what = `manifest ${product}/${serial}`
+  const kept = await store.manifest(product, serial)
+  if (kept !== undefined) {
+    // a kept manifest that does not hold any more is fetched again: the store may be damaged, the remotes may not
+    try {
+      const verified = verifyManifest(kept, key, `${what} in ${store.dir}`)
+      if (cid === undefined || verified.cid === cid) return verified
+    } catch (error) {
+      if (!(error instanceof PsyblobError)) throw error
+    }
+  }
+  const missing = () =>
+    new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
+  const body = await mirrors.read(documents.manifest(product, serial), {
+    limit: size ?? limits.manifest,
+    signal,
+    accept: (bytes, remote) => {
+      if (size !== undefined && bytes.length !== size)
+        throw new PsyblobError('corrupt', `${what} of ${remote.label}: expected ${size} bytes, got ${bytes.length}`, {
+          hint: 'the mirror may be behind; try again later',
+        })
+      const got = cidOf(blake3().digest(bytes))
+      if (cid !== undefined && got !== cid)
+        throw new PsyblobError('corrupt', `${what} of ${remote.label}: expected ${cid}, got ${got}`, {
+          hint: 'the mirror is damaged or behind; try again later or ask its operator',
+        })
+      return bytes
+    },
+  })
+  if (body === undefined) throw missing()
+  const verified = await mirrors.read(documents.manifestSignature(product, serial), {
+    limit: limits.minisig,
+    signal,
+    accept: (signatures, remote) => verifyManifest({ body, signatures }, key, `${what} of ${remote.label}`),
+  })
+  if (verified === undefined)
+    throw new PsyblobError('untrusted', `${what} at ${mirrors.label} has no signature beside it`, {
+      hint: 'the publisher has to publish it again',
+    })
+  return verified
+}
+
+/** Puts a verified manifest into the store, unless it is there. */
+export async function keepManifest(store: LocalStore, product: string, release: VerifiedManifest): Promise<void> {
+  const { serial } = release.manifest
+  const kept = await store.manifest(product, serial)
+  const same = (one: Uint8Array, two: Uint8Array | undefined) => two !== undefined && Buffer.compare(one, two) === 0
+  if (!same(release.signed.body, kept?.body) || !same(release.signed.signatures, kept?.signatures))
+    await store.putManifest(product, serial, release.signed)
+  if (((await store.link(product, 'latest')) ?? 0) < serial) await store.setLink(product, 'latest', serial)
+}

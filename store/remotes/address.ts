@@ -1,0 +1,70 @@
+// Addresses on the web: what a uri says, and which ones mean this machine or its cloud's metadata service, where nothing that was
+// fetched may send us (spec/trust.md, transport).
+import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns'
+import { BlockList, isIP } from 'node:net'
+import { PsyblobError, visible } from '../../core/mod.ts'
+
+const near = new BlockList()
+near.addSubnet('0.0.0.0', 8, 'ipv4')
+near.addSubnet('127.0.0.0', 8, 'ipv4')
+near.addSubnet('169.254.0.0', 16, 'ipv4')
+near.addAddress('::', 'ipv6')
+near.addAddress('::1', 'ipv6')
+near.addSubnet('fe80::', 10, 'ipv6')
+near.addAddress('fd00:ec2::254', 'ipv6')
+
+/** True for a literal address or name of this machine or of the link it is on; `host` as in a URL. Other names are false: see `guarded`. */
+export function isNear(host: string): boolean {
+  const bare = host
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase()
+    .replace(/\.$/, '')
+  if (bare === 'localhost' || bare.endsWith('.localhost')) return true
+  const family = isIP(bare)
+  return family !== 0 && near.check(bare, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+export type Lookup = (
+  host: string,
+  options: LookupOptions,
+  done: (error: NodeJS.ErrnoException | null, found: string | LookupAddress[], family?: number) => void,
+) => void
+
+export const plainLookup: Lookup = systemLookup
+
+/** `lookup`, refusing names that stand for such an address. */
+export function guarded(lookup: Lookup): Lookup {
+  return (host, options, done) =>
+    lookup(host, options, (error, found, family) => {
+      const addresses = typeof found === 'string' ? [found] : (found ?? []).map(({ address }) => address)
+      done(error ?? (addresses.some(isNear) ? tooNear(host) : null), found, family)
+    })
+}
+
+/** The refusal to follow a redirect to such an address. */
+export function tooNear(host: string): PsyblobError {
+  const target = visible(host.slice(0, 255))
+  return new PsyblobError('unavailable', `a redirect to ${target}, an address of this machine or its network link, is not followed`, {
+    hint: 'if the repository really is there, put that address into the uris',
+  })
+}
+
+/** The folder of a repository on a web server, and the header that its credentials make. Throws `usage`. */
+export function parseBase(uri: string): { readonly base: URL; readonly authorization: string | undefined } {
+  const refuse = (why: string) =>
+    new PsyblobError('usage', why, { hint: 'addresses look like https://os.example/ or https://user:password@os.example/repo/' })
+  if (!URL.canParse(uri)) throw refuse('not an address of a web server')
+  const base = new URL(uri)
+  const { username, password } = base
+  base.username = ''
+  base.password = ''
+  if (base.search !== '' || base.hash !== '') throw refuse(`the address ${visible(base.origin + base.pathname)} must have neither ? nor #`)
+  if (!base.pathname.endsWith('/')) base.pathname += '/'
+  if (username === '' && password === '') return { base, authorization: undefined }
+  try {
+    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+    return { base, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+  } catch {
+    throw refuse(`the credentials in the address of ${base.host} are not percent-encoded`)
+  }
+}

@@ -1,0 +1,202 @@
+// A repository in a folder of this machine: a USB stick, a network mount, what a web server serves.
+import { constants, type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { type Bytes, type CID, cidOf, type DocumentName, PsyblobError, shardOf } from '../../core/mod.ts'
+import { blake3 } from '../blake3.ts'
+import { flushFolder, hasCode, readFull, readLimited, temporaryBeside, translated, writeAll, writeWhole } from '../files.ts'
+import { lock } from '../lock.ts'
+import type { Range, ReadOptions, RemoteWriter } from '../remote.ts'
+import { checkedBlob } from '../whole.ts'
+
+const pieceBytes = 1024 * 1024
+const incomplete = 'the folder is damaged or incomplete: psyblob verify --remote says what is missing'
+
+export class DirRemote implements RemoteWriter {
+  readonly label: string
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = resolve(dir)
+    this.label = this.#dir
+  }
+
+  /** Nothing stays open between calls. */
+  async close(): Promise<void> {}
+
+  async read(name: DocumentName, { limit, signal }: ReadOptions & { readonly limit: number }): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted()
+    const file = await this.#open(name)
+    if (file === undefined) return undefined
+    try {
+      const size = (await file.stat()).size
+      const bytes = Buffer.allocUnsafeSlow(Math.min(size, limit) + 1)
+      const got = await readFull(file, bytes, 0)
+      if (got > limit) {
+        throw new PsyblobError('malformed', `${name} of ${this.label}: longer than ${limit} bytes`, {
+          hint: 'something else lies there: check the path',
+        })
+      }
+      if (got > size)
+        throw new PsyblobError('unavailable', `${name} of ${this.label} grew while it was read`, { hint: 'run the same command again' })
+      return bytes.subarray(0, got)
+    } catch (error) {
+      throw translated(error, `reading ${name} of ${this.label}`)
+    } finally {
+      await file.close()
+    }
+  }
+
+  get(cid: CID, options: ReadOptions & { readonly size: number }): Bytes {
+    const source = this.#pieces(cid, { offset: 0, length: options.size + 1 }, options.signal)
+    return checkedBlob(source, { cid, size: options.size, label: this.label })
+  }
+
+  async *range(cid: CID, at: Range, options: ReadOptions & { readonly size: number }): Bytes {
+    let got = 0
+    for await (const piece of this.#pieces(cid, at, options.signal)) {
+      got += piece.length
+      yield piece
+    }
+    if (got !== at.length) {
+      throw new PsyblobError('unavailable', `blob ${cid} of ${this.label}: expected ${at.length} bytes at ${at.offset}, got ${got}`, {
+        hint: incomplete,
+      })
+    }
+  }
+
+  async has(cid: CID, size: number): Promise<boolean> {
+    const state = await stat(this.#path(cid)).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw translated(error, `reading ${this.#path(cid)}`)
+    })
+    return state?.isFile() === true && state.size === size
+  }
+
+  // A blob is born here and nowhere else: temporary name, hashed on the way, flushed, renamed. A crash leaves nothing or the whole blob.
+  async put(cid: CID, bytes: Bytes): Promise<void> {
+    const path = this.#path(cid)
+    const temporary = temporaryBeside(path)
+    try {
+      await this.#makeFolder(dirname(path))
+      const file = await open(temporary, 'wx', 0o644)
+      const hasher = blake3().create()
+      try {
+        let at = 0
+        for await (const piece of bytes) {
+          hasher.update(piece)
+          await writeAll(file, piece, at)
+          at += piece.length
+        }
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+      const got = cidOf(hasher.digest())
+      if (got !== cid) {
+        throw new PsyblobError('corrupt', `storing a blob in ${this.label}: expected ${cid}, got ${got}`, {
+          hint: 'nothing was stored; run the same command again',
+        })
+      }
+      await rename(temporary, path)
+      await flushFolder(dirname(path))
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw translated(error, `writing ${path}`)
+    }
+  }
+
+  async replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void> {
+    const path = join(this.#dir, name)
+    await this.#makeFolder(dirname(path)).catch((error: unknown) => {
+      throw translated(error, `writing ${path}`)
+    })
+    const held = await lock(`remote:${await realpath(dirname(path))}/${basename(path)}`, {
+      what: `${name} of ${this.label}`,
+      code: 'conflict',
+      hint: 'somebody else publishes at this moment: run the same command again',
+    })
+    try {
+      const there = await readLimited(path, Math.max(expected?.length ?? 0, bytes.length) + 64 * 1024 * 1024)
+      if (
+        Buffer.compare(there ?? new Uint8Array(), expected ?? new Uint8Array()) !== 0 ||
+        (there === undefined) !== (expected === undefined)
+      ) {
+        throw new PsyblobError('conflict', `${name} of ${this.label} was changed by somebody else meanwhile`, {
+          hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
+        })
+      }
+      await writeWhole(path, bytes)
+    } finally {
+      await held.release()
+    }
+  }
+
+  #path(cid: CID): string {
+    return join(this.#dir, blobName(cid))
+  }
+
+  /** New folders are made durable before anything in them is. */
+  async #makeFolder(path: string): Promise<void> {
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined) return
+    for (let folder = dirname(path); folder.length >= dirname(first).length; folder = dirname(folder)) {
+      await flushFolder(folder)
+      if (folder === dirname(folder)) return
+    }
+  }
+
+  /** Undefined when the repository has no such file. A pipe or a device in its place must neither block nor go on for ever. */
+  async #open(name: string): Promise<FileHandle | undefined> {
+    const path = join(this.#dir, name)
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw hasCode(error, 'ENXIO', 'ELOOP') ? this.#noFile(name) : translated(error, `reading ${path}`)
+    })
+    if (file === undefined) {
+      await this.#insist()
+      return undefined
+    }
+    if ((await file.stat()).isFile()) return file
+    await file.close()
+    throw this.#noFile(name)
+  }
+
+  #noFile(name: string): PsyblobError {
+    return new PsyblobError('corrupt', `${name} of ${this.label} is no plain file`, { hint: incomplete })
+  }
+
+  /** What is absent from a folder that is absent is another matter. */
+  async #insist(): Promise<void> {
+    const state = await stat(this.#dir).catch(() => undefined)
+    if (state?.isDirectory() === true) return
+    const why = state === undefined ? 'no such folder' : 'not a folder'
+    throw new PsyblobError('unavailable', `${this.label}: ${why}`, {
+      hint: 'check the path; if it is a stick or a network mount, attach it first. psyblob init makes a repository',
+    })
+  }
+
+  async *#pieces(cid: CID, at: Range, signal: AbortSignal | undefined): Bytes {
+    signal?.throwIfAborted()
+    const file = await this.#open(blobName(cid))
+    if (file === undefined) throw new PsyblobError('not-found', `no blob ${cid} at ${this.label}`, { hint: incomplete })
+    try {
+      const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, Math.max(1, at.length)))
+      for (let done = 0; done < at.length; ) {
+        signal?.throwIfAborted()
+        const wanted = piece.subarray(0, Math.min(piece.length, at.length - done))
+        const got = await readFull(file, wanted, at.offset + done)
+        if (got === 0) return
+        done += got
+        yield wanted.subarray(0, got)
+      }
+    } catch (error) {
+      throw translated(error, `reading ${this.#path(cid)}`)
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+function blobName(cid: CID): string {
+  return `blobs/${shardOf(cid)}/${cid}`
+}

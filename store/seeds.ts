@@ -1,0 +1,148 @@
+// Seeds: files on this machine that may hold chunks of a new blob. What is found is checked when it is found and again when it is used.
+import { open } from 'node:fs/promises'
+import { type Bytes, type ChunkIndex, ChunkTable, chunks } from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { readFull } from './files.ts'
+import { fileBytes } from './ingest.ts'
+
+export type Seed = {
+  readonly path: string
+  readonly size: number
+  /** The cuts it was published with, when they are known; otherwise it is chunked on the spot. */
+  readonly index: ChunkIndex | undefined
+}
+
+export function sameBytes(one: Uint8Array, two: Uint8Array): boolean {
+  return Buffer.compare(one, two) === 0
+}
+
+const absent = -1
+const inPlace = -2
+
+/** Where each chunk of a blob is: in place already, in a seed, or nowhere here. */
+export class ChunkSources {
+  readonly index: ChunkIndex
+  readonly seeds: Seed[] = []
+  readonly #table: ChunkTable
+  /** By chunk: the number of its first equal chunk, so that repeated content counts once. */
+  readonly #canonical: Uint32Array
+  readonly #seed: Int32Array
+  readonly #offset: Float64Array
+
+  constructor(index: ChunkIndex) {
+    this.index = index
+    this.#table = new ChunkTable(index)
+    this.#canonical = new Uint32Array(index.count)
+    for (let chunk = 0; chunk < index.count; chunk++) this.#canonical[chunk] = this.#table.find(index.digest(chunk)) as number
+    this.#seed = new Int32Array(index.count).fill(absent)
+    this.#offset = new Float64Array(index.count)
+  }
+
+  /** True when the chunk lies in the new file already. */
+  isInPlace(chunk: number): boolean {
+    return this.#seed[chunk] === inPlace
+  }
+
+  setInPlace(chunk: number): void {
+    this.#seed[chunk] = inPlace
+  }
+
+  /** True when the bytes have to come from a remote: not in place, in no seed, and no earlier chunk has them. */
+  isMissing(chunk: number): boolean {
+    const first = this.#canonical[chunk] as number
+    return first === chunk && this.#seed[chunk] === absent
+  }
+
+  /** The seed and offset of a chunk that is not in place, or undefined. */
+  where(chunk: number): { readonly seed: Seed; readonly offset: number } | undefined {
+    const first = this.#canonical[chunk] as number
+    const seed = this.#seed[chunk] === absent ? (this.#seed[first] as number) : (this.#seed[chunk] as number)
+    return seed < 0 ? undefined : { seed: this.seeds[seed] as Seed, offset: this.#offset[first] as number }
+  }
+
+  /** An equal chunk that lies in the new file already, or undefined. */
+  twin(chunk: number): number | undefined {
+    const first = this.#canonical[chunk] as number
+    return first !== chunk && this.isInPlace(first) ? first : undefined
+  }
+
+  /** The seed did not have what it had before: the chunk counts as missing from now on. */
+  forget(chunk: number): void {
+    this.#seed[this.#canonical[chunk] as number] = absent
+    if (this.#seed[chunk] !== inPlace) this.#seed[chunk] = absent
+  }
+
+  /** True when no remote is needed. */
+  isComplete(): boolean {
+    for (let chunk = 0; chunk < this.index.count; chunk++) if (this.isMissing(chunk)) return false
+    return true
+  }
+
+  /** Looks for chunks at their own places in an unfinished file. */
+  async resume(path: string, signal?: AbortSignal): Promise<void> {
+    const engine = blake3()
+    const file = await open(path, 'r')
+    const window = Buffer.allocUnsafeSlow(4 * 1024 * 1024)
+    try {
+      for (let chunk = 0; chunk < this.index.count; ) {
+        signal?.throwIfAborted()
+        const from = this.index.offset(chunk)
+        const got = await readFull(file, window, from)
+        let next = chunk
+        for (; next < this.index.count; next++) {
+          const at = this.index.offset(next) - from
+          const length = this.index.length(next)
+          if (at + length > got) break
+          if (sameBytes(engine.digest(window.subarray(at, at + length)), this.index.digest(next))) this.setInPlace(next)
+        }
+        if (next === chunk) break
+        chunk = next
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Looks for chunks that are still missing in `seed`. */
+  async scan(seed: Seed, signal?: AbortSignal): Promise<void> {
+    const engine = blake3()
+    const number = this.seeds.push(seed) - 1
+    let offset = 0
+    const pieces = seed.index === undefined ? chunks(fileBytes(seed.path, { signal })) : cutBy(seed.index, fileBytes(seed.path, { signal }))
+    for await (const piece of pieces) {
+      const at = offset
+      offset += piece.length
+      const chunk = this.#table.find(engine.digest(piece))
+      if (chunk === undefined || this.#seed[chunk] !== absent || this.index.length(chunk) !== piece.length) continue
+      this.#seed[chunk] = number
+      this.#offset[chunk] = at
+    }
+  }
+}
+
+/** The bytes of `source`, cut as `index` says; views are valid until the next is asked for. Ends early when the source does. */
+async function* cutBy(index: ChunkIndex, source: Bytes): Bytes {
+  const held = Buffer.allocUnsafeSlow(1024 * 1024)
+  let filled = 0
+  let chunk = 0
+  for await (const piece of source) {
+    for (let taken = 0; taken < piece.length && chunk < index.count; ) {
+      const length = index.length(chunk)
+      if (filled === 0 && piece.length - taken >= length) {
+        yield piece.subarray(taken, taken + length)
+        taken += length
+        chunk++
+        continue
+      }
+      const part = Math.min(length - filled, piece.length - taken)
+      held.set(piece.subarray(taken, taken + part), filled)
+      filled += part
+      taken += part
+      if (filled === length) {
+        yield held.subarray(0, length)
+        filled = 0
+        chunk++
+      }
+    }
+  }
+}

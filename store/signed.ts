@@ -1,0 +1,81 @@
+// From received bytes to a document that may be believed: signature first, then parse, then compare (spec/trust.md 1).
+import {
+  type CID,
+  checkTrustedComment,
+  cidOf,
+  limits,
+  type Manifest,
+  manifestComment,
+  type Pointer,
+  PsyblobError,
+  type PublicKey,
+  parseManifest,
+  parsePointer,
+  pointerComment,
+  splitPointerFile,
+  utf8Decode,
+  verifySignatures,
+} from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { prehash, signatureEngine } from './crypto.ts'
+import type { SignedManifest } from './local.ts'
+
+/** A manifest whose signature held; `body` is what was signed. */
+export type VerifiedManifest = { readonly manifest: Manifest; readonly cid: CID; readonly signed: SignedManifest }
+export type VerifiedPointer = { readonly pointer: Pointer; readonly cid: CID; readonly bytes: Uint8Array }
+
+/** Throws `untrusted` (no good signature of `publicKey`) or `malformed`. `what` names it, e.g. `manifest os/17`. */
+export function verifyManifest(signed: SignedManifest, publicKey: PublicKey, what: string): VerifiedManifest {
+  if (signed.signatures.length > limits.minisig)
+    throw new PsyblobError('malformed', `signature of ${what}: larger than ${limits.minisig} bytes`)
+  const { trustedComment } = verifySignatures({
+    text: utf8Decode(signed.signatures, `signature of ${what}`),
+    prehash: prehash(signed.body),
+    publicKey,
+    engine: signatureEngine,
+    what,
+  })
+  const manifest = parseManifest(signed.body, what)
+  const cid = cidOf(blake3().digest(signed.body))
+  checkTrustedComment(trustedComment, manifestComment(manifest, cid), what)
+  return { manifest, cid, signed }
+}
+
+/** As `verifyManifest`, for a pointer file. Freshness is another question: core's `checkFreshness`. */
+export function verifyPointer(bytes: Uint8Array, publicKey: PublicKey, what: string): VerifiedPointer {
+  const { body, signatures } = splitPointerFile(bytes)
+  const { trustedComment } = verifySignatures({ text: signatures, prehash: prehash(body), publicKey, engine: signatureEngine, what })
+  const pointer = parsePointer(body)
+  const cid = cidOf(blake3().digest(body))
+  checkTrustedComment(trustedComment, pointerComment(pointer, cid), what)
+  return { pointer, cid, bytes }
+}
+
+/** What a manifest must say about itself when it was asked for; undefined parts are not compared. */
+export type ManifestExpectation = {
+  readonly name: string
+  readonly serial?: number | undefined
+  readonly repo?: string | undefined
+  readonly compat?: string | undefined
+}
+
+/** Throws `untrusted` with both values when the header is not what was asked for. */
+export function checkManifestHeader(manifest: Manifest, expected: ManifestExpectation, what: string): void {
+  const refuse = (field: string, wanted: string | number, got: string | number, hint: string): never => {
+    throw new PsyblobError('untrusted', `${what}: expected ${field} ${wanted}, got ${got}`, { hint })
+  }
+  const { name, serial, repo, compat } = expected
+  if (manifest.name !== name) refuse('product', name, manifest.name, 'a manifest lies in the wrong place; ask the publisher')
+  if (serial !== undefined && manifest.serial !== serial)
+    refuse('serial', serial, manifest.serial, 'a manifest lies in the wrong place; ask the publisher')
+  if (repo !== undefined && manifest.repo !== repo)
+    refuse('repository', repo, manifest.repo, 'the release belongs to another repository; ask the publisher')
+  if (compat !== undefined && manifest.compat !== compat) {
+    refuse(
+      'compatibility',
+      compat,
+      manifest.compat,
+      'the release is made for another kind of machine: choose another channel or product, or state --compat when this machine is one',
+    )
+  }
+}

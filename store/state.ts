@@ -1,0 +1,77 @@
+// The trusted state of a node: what it has seen, in one atomic file. Damaged means an error, never a first run (spec/trust.md 5).
+import { join } from 'node:path'
+import * as v from 'valibot'
+import {
+  checkShape,
+  type ErrorCode,
+  PsyblobError,
+  parseCid,
+  parsedBy,
+  parseJson,
+  parseName,
+  parseTime,
+  utf8Decode,
+  utf8Encode,
+  visible,
+} from '../core/mod.ts'
+import { readLimited, writeWhole } from './files.ts'
+
+const cid = parsedBy(parseCid)
+const serial = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const time = parsedBy((text: string) => {
+  parseTime(text)
+  return text
+})
+const product = v.strictObject({
+  /** The public key these facts were learnt with. */
+  key: v.string(),
+  repo: parsedBy((text: string) => parseName(text, 'repository')),
+  /** The newest manifest that was accepted. */
+  seen: v.exactOptional(v.strictObject({ serial, manifest: cid })),
+  /** The highest serial that booted well: nothing older is installed again. */
+  floor: v.exactOptional(serial),
+  /** Serials that were rolled back or marked bad here: not installed again by itself. */
+  avoided: v.exactOptional(v.array(serial)),
+  channels: v.record(v.string(), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
+})
+const last = v.strictObject({ at: time, command: v.string(), result: v.string(), message: v.string() })
+const state = v.strictObject({
+  psyblob: v.literal('state/1'),
+  products: v.record(v.string(), product),
+  /** What the last command that changes something came to, by product. */
+  last: v.record(v.string(), last),
+})
+
+export type ProductState = v.InferOutput<typeof product>
+export type LastResult = Omit<v.InferOutput<typeof last>, 'result'> & { readonly result: 'ok' | ErrorCode | 'bug' }
+export type State = v.InferOutput<typeof state>
+
+const limit = 1024 * 1024
+
+function statePath(dir: string): string {
+  return join(dir, 'state.json')
+}
+
+/** The state of the store in `dir`; an empty one when the store is new. Throws `corrupt` when it cannot be read. */
+export async function readState(dir: string): Promise<State> {
+  const path = statePath(dir)
+  const bytes = await readLimited(path, limit)
+  if (bytes === undefined) return { psyblob: 'state/1', products: {}, last: {} }
+  try {
+    return checkShape(state, parseJson(utf8Decode(bytes, path).trimEnd(), { what: path, spaced: true }), path)
+  } catch (cause) {
+    throw new PsyblobError(
+      'corrupt',
+      `the trusted state is damaged: ${cause instanceof PsyblobError ? cause.message : visible(String(cause))}`,
+      {
+        cause,
+        hint: `without it this machine cannot tell old releases from new ones. Restore ${path} from a backup, or, if you accept to begin anew, run rm ${path}`,
+      },
+    )
+  }
+}
+
+/** The only place that persists trust: after all checks. */
+export async function writeState(dir: string, value: State): Promise<void> {
+  await writeWhole(statePath(dir), utf8Encode(`${JSON.stringify(value, null, 2)}\n`))
+}
