@@ -1,0 +1,266 @@
+// Writes a release into a slot: plan, write, read back, seal, flip. Whenever the power goes, the machine boots the old release or the new one.
+import { join } from 'node:path'
+import { isPsyblobError, type Manifest, PsyblobError, type PublicKey, parseManifest, type Report } from '../core/mod.ts'
+import {
+  assemble,
+  costOf,
+  dropParts,
+  type EntryPlan,
+  type LocalStore,
+  type Meter,
+  type Mirrors,
+  planRelease,
+  readBack,
+  type SeedFolder,
+  type VerifiedManifest,
+} from '../store/mod.ts'
+import type { Machine } from './machine.ts'
+import { type OpenSlot, otherSlot, type SlotName } from './slot.ts'
+import {
+  beginWriting,
+  formerManifest,
+  missingFiles,
+  placeFile,
+  readSlot,
+  refuseForeign,
+  removeStrays,
+  seal,
+  strayFiles,
+  workFolder,
+} from './slot-files.ts'
+import { bytesOf, freeBytes, neededBytes, noSpace, stalePartBytes } from './space.ts'
+
+export type ApplyOptions = {
+  readonly product: string
+  readonly key: PublicKey
+  readonly release: VerifiedManifest
+  readonly machine: Machine
+  readonly target: SlotName
+  readonly store: LocalStore
+  readonly mirrors: Mirrors
+  readonly meter: Meter
+  /** Write even when the slot holds the release; take over a slot with foreign files. */
+  readonly force: boolean
+  /** Go through the whole of it even when the slot says that it holds the release, keeping what is right. */
+  readonly repair?: boolean
+  readonly activate: boolean
+  readonly dryRun: boolean
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One entry of the plan as it is printed: bytes, requests. */
+export type PlanLine = {
+  readonly path: string
+  readonly how: EntryPlan['how']
+  readonly size: number
+  readonly fetch: number
+  readonly reuse: number
+  readonly write: number
+  readonly requests: number
+}
+
+export type Applied = {
+  readonly slot: SlotName
+  /** The slot was written, or would be. */
+  readonly changed: boolean
+  /** The boot loader was told to try the slot first, or would be. */
+  readonly activated: boolean
+  readonly bytes: { readonly total: number; readonly fetched: number; readonly reused: number; readonly written: number }
+  readonly requests: number
+  readonly plan: readonly PlanLine[]
+}
+
+/** Errors: `conflict` (the booted slot, foreign files), `no-space`, `unavailable`, `corrupt`, and those of opening slots. */
+export async function apply(options: ApplyOptions): Promise<Applied> {
+  const { machine, target, release, dryRun, force, product, key } = options
+  refuseBooted(machine, target)
+  const other = await openIfThere(machine, otherSlot(target))
+  try {
+    const slot = dryRun ? await openIfThere(machine, target) : await machine.slots[target].open({ write: true })
+    try {
+      const content = slot === undefined ? undefined : await readSlot(slot.dir, { product, key })
+      const holds =
+        content?.state === 'release' &&
+        content.release.cid === release.cid &&
+        (await missingFiles((slot as OpenSlot).dir, release.manifest)).length === 0
+      if (holds && !force && options.repair !== true) {
+        const { meter } = options
+        const bytes = { total: release.manifest.size, fetched: meter.bytes, reused: release.manifest.size, written: 0 }
+        return { slot: target, changed: false, activated: await flip(options, false), bytes, requests: meter.requests, plan: [] }
+      }
+      return await install(options, slot, other)
+    } finally {
+      await slot?.close()
+    }
+  } finally {
+    await other?.close()
+  }
+}
+
+/** Throws `conflict` when the machine runs from that slot. */
+export function refuseBooted(machine: Machine, slot: SlotName): void {
+  if (machine.booted !== slot) return
+  throw new PsyblobError('conflict', `slot ${slot} is the one this machine runs from`, {
+    hint: `write slot ${otherSlot(slot)} instead, and boot it; the running one is never written`,
+  })
+}
+
+async function openIfThere(machine: Machine, name: SlotName): Promise<OpenSlot | undefined> {
+  try {
+    return await machine.slots[name].open({ write: false })
+  } catch (error) {
+    if (isPsyblobError(error, 'not-found')) return undefined
+    throw error
+  }
+}
+
+async function seedFolder(slot: OpenSlot | undefined): Promise<SeedFolder | undefined> {
+  if (slot === undefined) return undefined
+  const body = await formerManifest(slot.dir)
+  return { dir: slot.dir, manifest: body === undefined ? undefined : hintOf(body) }
+}
+
+function hintOf(body: Uint8Array): Manifest | undefined {
+  try {
+    return parseManifest(body, 'former manifest')
+  } catch (error) {
+    if (isPsyblobError(error)) return undefined
+    throw error
+  }
+}
+
+type Planned = {
+  readonly plans: readonly EntryPlan[] /** Old files to remove before the new ones are written, for want of room. */
+  readonly removeFirst: readonly string[]
+}
+
+async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: OpenSlot | undefined): Promise<Planned> {
+  const { release, machine, target, store, mirrors, report, signal } = options
+  const own = await seedFolder(slot)
+  const seeds = await seedFolder(other)
+  const dir = slot?.dir ?? machine.slots[target].label
+  const parts = join(dir, workFolder)
+  const make = (frugal: boolean) =>
+    planRelease({
+      manifest: release.manifest,
+      target: own,
+      others: seeds === undefined ? [] : [seeds],
+      parts,
+      store,
+      mirrors,
+      force: options.force,
+      keepIndexes: !options.dryRun,
+      frugal,
+      report,
+      signal,
+    })
+  const plans = await make(false)
+  const cids = new Set(release.manifest.records.flatMap((record) => record.bin?.cid ?? []))
+  const free = (await freeBytes(dir)) + (await stalePartBytes(parts, cids))
+  const needed = await neededBytes(plans, parts)
+  if (needed <= free) return { plans, removeFirst: [] }
+  if (own === undefined) throw noSpace(machine.slots[target].label, needed - free, needed)
+
+  // both releases do not fit beside each other: the old files make room, and are no seeds then
+  const frugal = await make(true)
+  const kept = new Set(
+    frugal.filter((one) => one.how === 'keep' || (one.how === 'chunks' && one.adopt !== undefined)).map((one) => one.entry.path),
+  )
+  const removeFirst = [
+    ...(await strayFiles(dir, release.manifest)),
+    ...release.manifest.records.map((record) => record.path).filter((path) => !kept.has(path)),
+  ]
+  const room = free + (await bytesOf(dir, removeFirst))
+  const least = await neededBytes(frugal, parts)
+  if (least > room) throw noSpace(machine.slots[target].label, least - room, least)
+  report({
+    type: 'warning',
+    text: `slot ${machine.slots[target].label} has no room for two releases: its old files go first, and more has to be fetched`,
+  })
+  return { plans: frugal, removeFirst }
+}
+
+async function install(options: ApplyOptions, slot: OpenSlot | undefined, other: OpenSlot | undefined): Promise<Applied> {
+  const { machine, target, release, meter, report, signal, dryRun } = options
+  const { manifest } = release
+  if (slot !== undefined && !options.force) await refuseForeign(slot.dir, machine.slots[target].label)
+  report({ type: 'step', step: 'plan' })
+  const planned = await plan(options, slot, other)
+  const lines = planned.plans.map(lineOf)
+  const sum = (pick: (line: PlanLine) => number) => lines.reduce((total, line) => total + pick(line), 0)
+  const outcome = { slot: target, changed: true, plan: lines }
+  const moved = { total: manifest.size, reused: sum((line) => line.reuse), written: sum((line) => line.write) }
+  if (dryRun) {
+    const bytes = { ...moved, fetched: meter.bytes + sum((line) => line.fetch) }
+    return { ...outcome, activated: options.activate, bytes, requests: meter.requests + sum((line) => line.requests) }
+  }
+  if (slot === undefined) throw new Error('a slot that was opened for writing has no folder')
+  signal?.throwIfAborted()
+  const { dir } = slot
+  const parts = join(dir, workFolder)
+
+  report({ type: 'step', step: 'write', about: `slot ${target}` })
+  await unmarkGood(options)
+  await beginWriting(dir)
+  await dropParts(parts, new Set(manifest.records.flatMap((record) => record.bin?.cid ?? [])))
+  await removeStrays(dir, planned.removeFirst)
+  const assembled = await assemble({ plans: planned.plans, parts, mirrors: options.mirrors, report, signal })
+
+  report({ type: 'step', step: 'read back' })
+  let done = 0
+  const onBytes = (bytes: number) => {
+    done += bytes
+    report({ type: 'bytes', done, total: manifest.size })
+  }
+  for (const { plan: one, part } of assembled) {
+    const { entry } = one
+    const path = part ?? join(dir, entry.path)
+    const { cid, size } = await readBack(path, { onBytes, signal })
+    if (cid === entry.bin.cid && size === entry.bin.size) continue
+    if (part !== undefined) await removeStrays(parts, [part.slice(parts.length)])
+    throw new PsyblobError('corrupt', `reading back ${entry.path} in slot ${target}: expected ${entry.bin.cid}, got ${cid}`, {
+      hint: 'the slot is not used. Run the same command again; if it happens twice, the disk is failing or the release was published with a wrong index',
+    })
+  }
+
+  report({ type: 'step', step: 'seal' })
+  for (const { plan: one, part } of assembled) if (part !== undefined) await placeFile(dir, one.entry.path, part, one.entry.mod)
+  await removeStrays(dir, await strayFiles(dir, manifest))
+  await seal(dir, release)
+  const activated = await flip(options, true)
+  return { ...outcome, activated, bytes: { ...moved, fetched: meter.bytes }, requests: meter.requests }
+}
+
+function lineOf(one: EntryPlan): PlanLine {
+  const cost = costOf(one)
+  return {
+    path: one.entry.path,
+    how: one.how,
+    size: one.entry.bin.size,
+    fetch: cost.fetched,
+    reuse: cost.reused,
+    write: cost.written,
+    requests: cost.requests,
+  }
+}
+
+/** A slot that is about to be written is not known to boot any more, and the boot loader hears of it before the first byte. */
+async function unmarkGood({ machine, target }: ApplyOptions): Promise<void> {
+  await machine.bootloader.prepare()
+  const { order, good } = await machine.bootloader.read()
+  if (good.includes(target)) await machine.bootloader.write({ order, good: good.filter((slot) => slot !== target) })
+}
+
+/** Tells the boot loader to try the slot first. True when it had to be told. */
+async function flip({ machine, target, activate, dryRun, report }: ApplyOptions, written: boolean): Promise<boolean> {
+  if (!activate) return false
+  const state = await machine.bootloader.read()
+  // new content gets a new seq even where the order stays: the tries that the old content used up are not its own
+  if (!written && state.seq !== undefined && state.order[0] === target) return false
+  if (dryRun) return true
+  report({ type: 'step', step: 'flip', about: `slot ${target} first` })
+  await machine.bootloader.prepare()
+  await machine.bootloader.write({ order: [target, otherSlot(target)], good: state.good })
+  return true
+}

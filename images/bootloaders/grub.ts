@@ -1,0 +1,93 @@
+// GRUB's side of A/B: two copies of what the system says, one count of tries that GRUB keeps (spec/boot-state.md).
+import { PsyblobError } from '../../core/mod.ts'
+import type { Bootloader, BootState, CopyState } from '../bootloader.ts'
+import { blockBytes, formatEnvironment, parseEnvironment, sectorBytes } from '../environment-block.ts'
+import type { StateFiles } from '../esp/state-files.ts'
+import { type SlotName, slotNames } from '../slot.ts'
+
+/** In the order they are written: when the power goes between them, the other copy still holds. */
+const copies = ['state2/select', 'state1/select'] as const
+const triesFile = 'tries'
+/** Ten digits for ever: the length never changes, and no zero leads. */
+const firstSeq = 1_000_000_000
+
+type Selection = { readonly seq: number; readonly order: readonly [SlotName, SlotName]; readonly good: readonly SlotName[] }
+
+function parseSelection(bytes: Uint8Array): Selection | undefined {
+  const variables = parseEnvironment(bytes)
+  const seq = variables?.get('seq')
+  const order = variables?.get('order')
+  const good = variables?.get('good')
+  if (variables === undefined || seq === undefined || variables.get('commit') !== seq || !/^[1-9]\d{9}$/.test(seq)) return undefined
+  if (order !== 'ab' && order !== 'ba') return undefined
+  if (good === undefined || !['', 'a', 'b', 'ab'].includes(good)) return undefined
+  return { seq: Number(seq), order: order === 'ab' ? ['a', 'b'] : ['b', 'a'], good: slotNames.filter((name) => good.includes(name)) }
+}
+
+function formatSelection({ seq, order, good }: Selection): Uint8Array {
+  // commit stands last: a sector that was torn in writing does not end with the seq it begins with
+  return formatEnvironment({ seq: String(seq), order: order.join(''), good: [...good].sort().join(''), commit: String(seq) })
+}
+
+type Tries = { readonly for: number; readonly used: number }
+
+function parseTries(bytes: Uint8Array | undefined): Tries | undefined {
+  const variables = bytes === undefined ? undefined : parseEnvironment(bytes)
+  const about = variables?.get('tries_for')
+  const used = variables?.get('tries')
+  if (about === undefined || used === undefined || !/^\d{10}$/.test(about) || !/^[0-3]$/.test(used)) return undefined
+  return { for: Number(about), used: Number(used) }
+}
+
+type Found = {
+  readonly selection: Selection | undefined
+  readonly states: readonly [CopyState, CopyState]
+  readonly tries: Tries | undefined
+}
+
+async function find(files: StateFiles): Promise<Found> {
+  const [two, one, tries] = await Promise.all([...copies, triesFile].map((name) => files.read(name)))
+  const parsed = [one, two].map((bytes) => (bytes === undefined ? undefined : parseSelection(bytes)))
+  const state = (bytes: Uint8Array | undefined, selection: Selection | undefined): CopyState =>
+    bytes === undefined ? 'absent' : selection === undefined ? 'damaged' : 'valid'
+  const [first, second] = parsed
+  const selection = first === undefined || (second !== undefined && second.seq > first.seq) ? second : first
+  return { selection, states: [state(one, first), state(two, second)], tries: parseTries(tries) }
+}
+
+export function grub(files: StateFiles): Bootloader {
+  const read = async (): Promise<BootState> => {
+    const { selection, states, tries } = await find(files)
+    const used = tries === undefined ? undefined : tries.for === selection?.seq ? tries.used : 0
+    return { seq: selection?.seq, order: selection?.order ?? ['a', 'b'], good: selection?.good ?? [], tries: used, copies: states }
+  }
+  return {
+    name: 'grub',
+    read,
+    async prepare() {
+      const { selection, tries } = await find(files)
+      const start = selection ?? { seq: Math.max(firstSeq, tries?.for ?? 0), order: ['a', 'b'] as const, good: [] }
+      for (const name of copies) {
+        const there = await files.read(name)
+        if (there?.length !== blockBytes) await files.create(name, formatSelection(start))
+        else if (parseSelection(there) === undefined) await files.writeSector(name, formatSelection(start))
+      }
+      if (tries === undefined) await files.create(triesFile, formatEnvironment({ tries_for: '0000000000', tries: '0' }))
+    },
+    async write({ order, good }) {
+      const { selection, tries } = await find(files)
+      const next: Selection = { seq: Math.max(firstSeq, selection?.seq ?? tries?.for ?? 0) + 1, order: [...order], good }
+      const bytes = formatSelection(next)
+      for (const name of copies) await files.writeSector(name, bytes)
+      for (const name of copies) {
+        const got = await files.read(name)
+        if (got === undefined || Buffer.compare(got.subarray(0, sectorBytes), bytes.subarray(0, sectorBytes)) !== 0) {
+          throw new PsyblobError('corrupt', `the boot state ${name} did not stick on ${files.label}`, {
+            hint: 'the EFI partition may be failing or mounted read-only; the machine boots as before',
+          })
+        }
+      }
+      return read()
+    },
+  }
+}

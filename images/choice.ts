@@ -1,0 +1,164 @@
+// Which slot boots next, and which are known to boot: activate, mark, rollback (spec/boot-state.md 4).
+import { type Component, PsyblobError } from '../core/mod.ts'
+import { readState, writeState } from '../store/mod.ts'
+import { contents, followSlots, runningSlot, type SlotContents } from './current.ts'
+import type { Machine } from './machine.ts'
+import { type Node, prepareStore, recordResult, trustOf, withMachine, withStore } from './node.ts'
+import { otherSlot, type SlotName } from './slot.ts'
+import { missingFiles } from './slot-files.ts'
+
+export type Choice = {
+  readonly product: string
+  readonly slot: SlotName
+  readonly serial: number | null
+  readonly version: string | null
+  /** First to try first, and those known to boot, as they are now. */
+  readonly order: readonly SlotName[]
+  readonly good: readonly SlotName[]
+  readonly changed: boolean
+}
+
+type Work = { readonly node: Node; readonly component: Component; readonly machine: Machine; readonly slots: SlotContents }
+
+async function choosing(node: Node, component: Component, command: string, work: (of: Work) => Promise<Choice>): Promise<Choice> {
+  await prepareStore(node)
+  return withStore(node, () =>
+    withMachine(node, component, async (machine) => {
+      const { key } = trustOf(component)
+      const slots = await contents(machine, component.name, key)
+      const choice = await work({ node, component, machine, slots })
+      await followSlots(node, component.name, key, machine)
+      await recordResult(node, component.name, command, undefined)
+      return choice
+    }),
+  )
+}
+
+/** Makes `slot` the first to be tried. Throws `corrupt` or `not-found` when it holds no complete release. */
+export async function activate(node: Node, component: Component, slot: SlotName): Promise<Choice> {
+  return choosing(node, component, 'activate', async (of) => {
+    await requireRelease(of, slot)
+    await avoid(of, serialIn(of.slots, slot), false)
+    const { good } = await of.machine.bootloader.read()
+    return write(of, slot, [slot, otherSlot(slot)], good)
+  })
+}
+
+/** The slot that is not in use boots next; what runs now is not installed again by itself. */
+export async function rollback(node: Node, component: Component): Promise<Choice> {
+  return choosing(node, component, 'rollback', async (of) => {
+    const running = await runningSlot(of.machine, of.slots)
+    if (running === undefined) throw new PsyblobError('not-found', 'no slot holds a release', { hint: 'psyblob sync installs one' })
+    const { order, good } = await of.machine.bootloader.read()
+    // flipped but not booted yet: going back means staying where the machine is
+    const leave = of.machine.booted !== undefined && order[0] !== running ? order[0] : running
+    const to = otherSlot(leave)
+    await requireRelease(of, to)
+    await avoid(of, serialIn(of.slots, leave), true)
+    return write(of, to, [to, leave], good)
+  })
+}
+
+/** What the system says of a slot after its health checks: the booted one unless named. */
+export async function mark(node: Node, component: Component, verdict: 'good' | 'bad', named: SlotName | undefined): Promise<Choice> {
+  return choosing(node, component, `mark ${verdict}`, async (of) => {
+    const slot = named ?? (await runningSlot(of.machine, of.slots))
+    if (slot === undefined)
+      throw new PsyblobError('usage', 'it is not known which slot runs', { hint: `name it: psyblob mark ${verdict} a` })
+    const { order, good } = await of.machine.bootloader.read()
+    const serial = serialIn(of.slots, slot)
+    if (verdict === 'good') {
+      await requireRelease(of, slot)
+      await avoid(of, serial, false)
+      const choice = await write(of, slot, order, [...new Set([...good, slot])].sort())
+      // the floor follows the boot loader's state, never the other way round: a release that booted well is what nothing older replaces
+      await raiseFloor(of, serial)
+      return choice
+    }
+    await avoid(of, serial, true)
+    const other = otherSlot(slot)
+    const next = order[0] === slot && of.slots[other].state === 'release' ? ([other, slot] as const) : order
+    return write(
+      of,
+      slot,
+      next,
+      good.filter((name) => name !== slot),
+    )
+  })
+}
+
+function serialIn(slots: SlotContents, slot: SlotName): number | undefined {
+  const content = slots[slot]
+  return content.state === 'release' ? content.release.manifest.serial : undefined
+}
+
+async function requireRelease({ machine, slots }: Work, slot: SlotName): Promise<void> {
+  const content = slots[slot]
+  if (content.state === 'refused') throw content.error
+  if (content.state === 'empty') {
+    throw new PsyblobError(
+      'not-found',
+      `slot ${slot} holds no release${content.unfinished ? ': an installation there was cut short' : ''}`,
+      { hint: 'psyblob sync writes it' },
+    )
+  }
+  const opened = await machine.slots[slot].open({ write: false })
+  try {
+    const missing = await missingFiles(opened.dir, content.release.manifest)
+    if (missing.length > 0) {
+      throw new PsyblobError('corrupt', `slot ${slot} is not complete: ${missing.join(', ')}`, {
+        hint: `psyblob repair --slot ${slot} mends it; psyblob verify --slot ${slot} says more`,
+      })
+    }
+  } finally {
+    await opened.close()
+  }
+}
+
+async function write(
+  { component, machine, slots }: Work,
+  slot: SlotName,
+  order: readonly [SlotName, SlotName],
+  good: readonly SlotName[],
+): Promise<Choice> {
+  const before = await machine.bootloader.read()
+  const same =
+    before.seq !== undefined &&
+    before.order[0] === order[0] &&
+    before.good.length === good.length &&
+    good.every((name) => before.good.includes(name))
+  if (!same) {
+    await machine.bootloader.prepare()
+    await machine.bootloader.write({ order, good })
+  }
+  const content = slots[slot]
+  const release = content.state === 'release' ? content.release.manifest : undefined
+  return { product: component.name, slot, serial: release?.serial ?? null, version: release?.version ?? null, order, good, changed: !same }
+}
+
+/** Remembers, or forgets, that a serial is not wanted here. */
+async function avoid({ node, component }: Work, serial: number | undefined, wanted: boolean): Promise<void> {
+  await changeProduct({ node, component }, (known) => {
+    const others = (known.avoided ?? []).filter((other) => other !== serial)
+    const avoided = wanted && serial !== undefined ? [...others, serial] : others
+    return avoided.length === (known.avoided ?? []).length && !wanted ? known : { ...known, avoided }
+  })
+}
+
+async function raiseFloor({ node, component }: Work, serial: number | undefined): Promise<void> {
+  if (serial !== undefined)
+    await changeProduct({ node, component }, (known) => ((known.floor ?? 0) >= serial ? known : { ...known, floor: serial }))
+}
+
+type ProductState = Awaited<ReturnType<typeof readState>>['products'][string]
+
+async function changeProduct(
+  { node, component }: Pick<Work, 'node' | 'component'>,
+  change: (known: ProductState) => ProductState,
+): Promise<void> {
+  const state = await readState(node.store.dir)
+  const known = Object.hasOwn(state.products, component.name) ? state.products[component.name] : undefined
+  if (known === undefined) return
+  const changed = change(known)
+  if (changed !== known) await writeState(node.store.dir, { ...state, products: { ...state.products, [component.name]: changed } })
+}

@@ -1,0 +1,66 @@
+// Which slot the machine runs from, and the links of the store that follow it (spec/store.md 3).
+import { isPsyblobError, type PublicKey } from '../core/mod.ts'
+import { keepManifest, type VerifiedManifest } from '../store/mod.ts'
+import type { Machine } from './machine.ts'
+import type { Node } from './node.ts'
+import { type SlotName, slotNames } from './slot.ts'
+import { readSlot, type SlotContent } from './slot-files.ts'
+
+export type SlotContents = Readonly<Record<SlotName, SlotContent>>
+
+/** What one slot holds; a folder that is not there is an empty slot. */
+export async function slotContent(
+  machine: Machine,
+  name: SlotName,
+  expected: { readonly product: string; readonly key: PublicKey },
+): Promise<SlotContent> {
+  try {
+    const slot = await machine.slots[name].open({ write: false })
+    try {
+      return await readSlot(slot.dir, expected)
+    } finally {
+      await slot.close()
+    }
+  } catch (error) {
+    if (isPsyblobError(error, 'not-found')) return { state: 'empty', unfinished: false }
+    throw error
+  }
+}
+
+/** What both slots hold. */
+export async function contents(machine: Machine, product: string, key: PublicKey): Promise<SlotContents> {
+  return { a: await slotContent(machine, 'a', { product, key }), b: await slotContent(machine, 'b', { product, key }) }
+}
+
+/**
+ * The slot in use: the booted one. When none counts as booted (a disk image on another machine), the only one known to boot, else the
+ * one the boot loader tries first, if it holds a release at all.
+ */
+export async function runningSlot(machine: Machine, slots: SlotContents): Promise<SlotName | undefined> {
+  if (machine.booted !== undefined) return machine.booted
+  const { seq, order, good } = await machine.bootloader.read()
+  const filled = slotNames.filter((name) => slots[name].state === 'release')
+  const proven = good.filter((name) => filled.includes(name))
+  if (proven.length === 1) return proven[0]
+  const primary = seq === undefined ? undefined : order.find((name) => filled.includes(name))
+  return primary ?? filled[0]
+}
+
+/** Points `current` at what the machine runs, or boots next when that is not known, and `previous` at what it was before. */
+export async function followSlots(node: Node, product: string, key: PublicKey, machine: Machine): Promise<void> {
+  const { booted, bootloader } = machine
+  for (const name of booted === undefined ? (await bootloader.read()).order : [booted]) {
+    const content = await slotContent(machine, name, { product, key })
+    if (content.state === 'release') return follow(node, product, content.release)
+  }
+}
+
+/** The same when it is known what runs. */
+export async function follow({ store }: Node, product: string, release: VerifiedManifest): Promise<void> {
+  const { serial } = release.manifest
+  const current = await store.link(product, 'current')
+  if (current === serial) return
+  await keepManifest(store, product, release)
+  if (current !== undefined) await store.setLink(product, 'previous', current)
+  await store.setLink(product, 'current', serial)
+}

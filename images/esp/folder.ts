@@ -1,0 +1,50 @@
+// The EFI partition as a folder: mounted somewhere, or a plain one for containers and tests.
+import { mkdir, open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { PsyblobError } from '../../core/mod.ts'
+import { flushFolder, readLimited, translated, writeAll } from '../../store/mod.ts'
+import { sectorBytes } from '../environment-block.ts'
+import type { StateFiles } from './state-files.ts'
+
+export function folderStateFiles(dir: string): StateFiles {
+  return {
+    label: dir,
+    read: (name) => readLimited(join(dir, name), 64 * 1024),
+    async create(name, bytes) {
+      const path = join(dir, name)
+      try {
+        await mkdir(dirname(path), { recursive: true })
+        const file = await open(path, 'w', 0o644)
+        try {
+          await writeAll(file, bytes, 0)
+          await file.sync()
+        } finally {
+          await file.close()
+        }
+        await flushFolder(dirname(path))
+        await flushFolder(dir)
+      } catch (error) {
+        throw translated(error, `making the boot state ${path}`)
+      }
+    },
+    // FAT has no atomic replace, so nothing here renames: one sector, written in place, is the unit that a power cut cannot split.
+    async writeSector(name, bytes) {
+      const path = join(dir, name)
+      try {
+        const file = await open(path, 'r+')
+        try {
+          const { bytesWritten } = await file.write(bytes, 0, sectorBytes, 0)
+          if (bytesWritten !== sectorBytes)
+            throw new PsyblobError('corrupt', `the boot state ${path} was written in part`, {
+              hint: 'run the same command again; the other copy still holds',
+            })
+          await file.datasync()
+        } finally {
+          await file.close()
+        }
+      } catch (error) {
+        throw translated(error, `writing the boot state ${path}`)
+      }
+    },
+  }
+}

@@ -1,0 +1,121 @@
+// What the kernel has mounted (proc_pid_mountinfo(5)), and mounting a file system for a while and putting everything back.
+import { mkdtemp, readFile, readlink, rmdir, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
+import { hasCode } from '../store/mod.ts'
+import type { Run } from './run.ts'
+
+export type Mount = { /** `major:minor`. */ readonly device: string; readonly dir: string; readonly writable: boolean }
+
+/** Mounts of whole file systems, in order. */
+export async function mounts(): Promise<readonly Mount[]> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')).split('\n')
+  return lines.flatMap((line) => {
+    const [, , device, root, dir, options] = line.split(' ')
+    if (device === undefined || root !== '/' || dir === undefined || options === undefined) return []
+    const plain = dir.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+    return [{ device, dir: plain, writable: options.split(',').includes('rw') }]
+  })
+}
+
+/** `major:minor` of a block device; undefined when `path` is none. */
+export async function deviceNumber(path: string): Promise<string | undefined> {
+  const state = await stat(path).catch(() => undefined)
+  if (state?.isBlockDevice() !== true) return undefined
+  const number = BigInt(state.rdev)
+  return `${((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn)}:${(number & 0xffn) | ((number >> 12n) & ~0xffn)}`
+}
+
+const prefix = 'psyblob-slot-'
+
+/** A place to mount at; its name says whose it is, so that a later run can tell a dead owner. */
+async function mountPoint(): Promise<string> {
+  return mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
+}
+
+/** True for a mount point that a psyblob made which does not run any more. */
+async function isAbandoned(dir: string): Promise<boolean> {
+  const owner = new RegExp(`^${prefix}(\\d+)-`).exec(basename(dir))?.[1]
+  if (owner === undefined || Number(owner) === process.pid) return false
+  return readlink(`/proc/${owner}/exe`).then(
+    () => false,
+    (error: unknown) => hasCode(error, 'ENOENT', 'ESRCH'),
+  )
+}
+
+export interface MountedPlace {
+  readonly dir: string
+  /** Makes it writable if it is not. */
+  makeWritable(): Promise<void>
+  /** Puts everything back as it was. */
+  close(): Promise<void>
+}
+
+export type MountOptions = {
+  readonly device: string
+  readonly label: string
+  readonly type: string
+  readonly write: boolean
+  readonly run: Run
+}
+
+/** Mounts `device` unless it is mounted already. Errors: `unsupported` (not root), `command-failed`. */
+export async function mountPlace({ device, label, type, write, run }: MountOptions): Promise<MountedPlace> {
+  const number = await deviceNumber(device)
+  for (const mount of await mounts()) if (mount.device === number && (await isAbandoned(mount.dir))) await unmount(run, mount.dir)
+  const there = (await mounts()).find((mount) => mount.device === number)
+  if (there !== undefined) return borrowed(there, write, run)
+  if (process.geteuid?.() !== 0)
+    throw new PsyblobError('unsupported', `mounting ${visible(label)} needs root`, { hint: 'run it as root, or use folders as slots' })
+  const dir = await mountPoint()
+  let writable = write
+  try {
+    await run(['mount', '-t', type, '-o', `${write ? 'rw' : 'ro'},nodev,nosuid,noexec`, device, dir])
+  } catch (error) {
+    await rmdir(dir)
+    if (!isPsyblobError(error, 'command-failed')) throw error
+    throw new PsyblobError('command-failed', `cannot mount ${visible(label)}: ${error.message}`, {
+      cause: error,
+      hint: `is there a file system of type ${type} on it? mkfs.${type} makes one`,
+    })
+  }
+  return {
+    dir,
+    async makeWritable() {
+      if (!writable) await run(['mount', '-o', 'remount,rw', dir])
+      writable = true
+    },
+    close: () => unmount(run, dir),
+  }
+}
+
+/** Somebody else's mount: used as it is, made writable only for a while. */
+async function borrowed(mount: Mount, write: boolean, run: Run): Promise<MountedPlace> {
+  let changed = false
+  const makeWritable = async () => {
+    if (mount.writable || changed) return
+    await run(['mount', '-o', 'remount,rw', mount.dir])
+    changed = true
+  }
+  if (write) await makeWritable()
+  return {
+    dir: mount.dir,
+    makeWritable,
+    async close() {
+      if (changed) await run(['mount', '-o', 'remount,ro', mount.dir])
+      changed = false
+    },
+  }
+}
+
+/** Somebody may look at the files at this very moment: a few more tries, then it is let go of as soon as they are done. */
+async function unmount(run: Run, dir: string): Promise<void> {
+  for (let tries = 0; tries < 5; tries++) {
+    const { code } = await run(['umount', dir], { allow: [32] })
+    if (code === 0) return rmdir(dir)
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  await run(['umount', '-l', dir])
+  await rmdir(dir)
+}

@@ -1,0 +1,175 @@
+// One node: its store, its products, its slots, and the locks that keep two psyblobs from working on them at once.
+import { mkdir, realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import {
+  type Component,
+  formatTime,
+  isPsyblobError,
+  PsyblobError,
+  parsePublicKey,
+  type Report,
+  type SlotsTarget,
+  visible,
+} from '../core/mod.ts'
+import {
+  type LastResult,
+  LocalStore,
+  type Lock,
+  lock,
+  Meter,
+  Mirrors,
+  openRemote,
+  readState,
+  type Trust,
+  translated,
+  writeState,
+} from '../store/mod.ts'
+import { type Machine, openMachine } from './machine.ts'
+import type { Run } from './run.ts'
+import type { SlotName } from './slot.ts'
+
+export type NodeOptions = {
+  /** Folder of the local store. */
+  readonly storeDir: string
+  readonly components: readonly Component[]
+  /** Image file or disk whose partitions stand for all slots. */
+  readonly disk: string | undefined
+  readonly booted: SlotName | undefined
+  /** Seconds without a byte after which a remote is given up. */
+  readonly stallSeconds: number
+  readonly run: Run
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+}
+
+export type Node = NodeOptions & { readonly store: LocalStore }
+
+export function openNode(options: NodeOptions): Node {
+  return { ...options, store: new LocalStore(resolve(options.storeDir)) }
+}
+
+/** The product called `name`. Throws `not-found` with the ones there are. */
+export function componentOf(node: Node, name: string): Component {
+  const found = node.components.find((component) => component.name === name)
+  if (found !== undefined) return found
+  throw new PsyblobError('not-found', `no product ${visible(name)} in the composition`, {
+    hint: `it has: ${node.components.map((component) => component.name).join(', ')}. Add a line for it, or give --key and --remote`,
+  })
+}
+
+/** The products called `names`, or all when there are none. */
+export function componentsOf(node: Node, names: readonly string[]): readonly Component[] {
+  return names.length === 0 ? node.components : names.map((name) => componentOf(node, name))
+}
+
+const machines: Readonly<Record<string, string>> = { x64: 'x86_64-uefi', arm64: 'aarch64-uefi', riscv64: 'riscv64-uefi', ia32: 'x86-uefi' }
+
+/** The kind of machine this is, as publisher and node both name it when nobody says otherwise. */
+export function defaultCompat(): string {
+  return machines[process.arch] ?? `${process.arch}-uefi`
+}
+
+export function trustOf(component: Component): Trust {
+  return {
+    product: component.name,
+    key: parsePublicKey(component.key),
+    channel: component.channel,
+    repo: component.repo,
+    compat: component.compat ?? defaultCompat(),
+  }
+}
+
+/** The slots of a product. Throws `unsupported` for kinds that this version cannot write. */
+export function slotsTarget(component: Component): SlotsTarget {
+  if (component.target.kind === 'slots') return component.target
+  throw new PsyblobError(
+    'unsupported',
+    `product ${component.name} has a target of kind ${component.target.kind}, which this version cannot handle`,
+    {
+      hint: 'this version installs products of kind slots; name such a product, or leave the other one out of the composition',
+    },
+  )
+}
+
+export type Source = { readonly mirrors: Mirrors; readonly meter: Meter; close(): Promise<void> }
+
+/** The remotes of a product, or the folder or stick at `path` instead of them. */
+export async function openSource(node: Node, component: Component, path?: string): Promise<Source> {
+  const meter = new Meter()
+  const uris = path === undefined ? component.uris : [resolve(path)]
+  const remotes = await Promise.all(uris.map((uri) => openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })))
+  return {
+    meter,
+    mirrors: new Mirrors(
+      remotes.map((remote) => meter.measure(remote)),
+      { report: node.report },
+    ),
+    close: async () => {
+      for (const remote of remotes) await remote.close()
+    },
+  }
+}
+
+/** Holds the store while `work` runs: `locked` when another psyblob has it. */
+export async function withStore<Result>(node: Node, work: () => Promise<Result>): Promise<Result> {
+  const dir = await realpath(node.store.dir).catch(() => node.store.dir)
+  const held = await lock(`store:${dir}`, { what: `the store ${dir}` })
+  try {
+    return await work()
+  } finally {
+    await held.release()
+  }
+}
+
+/** Makes the store's folder, for commands that are about to write there. */
+export async function prepareStore(node: Node): Promise<void> {
+  await mkdir(node.store.dir, { recursive: true }).catch((error: unknown) => {
+    const told = translated(error, `making the store ${node.store.dir}`)
+    throw isPsyblobError(told)
+      ? new PsyblobError(told.code, told.message, { cause: error, hint: 'name a folder that can be written with --store, or run as root' })
+      : told
+  })
+}
+
+/** The machine a product is installed on, without a lock: for looking only. */
+export async function openMachineOf(node: Node, component: Component): Promise<Machine> {
+  return openMachine(slotsTarget(component), {
+    disk: node.disk,
+    booted: node.booted,
+    run: node.run,
+    report: node.report,
+    signal: node.signal,
+  })
+}
+
+/** Opens the machine and holds it while `work` runs: two stores may share one disk. */
+export async function withMachine<Result>(node: Node, component: Component, work: (machine: Machine) => Promise<Result>): Promise<Result> {
+  const machine = await openMachineOf(node, component)
+  let held: Lock | undefined
+  try {
+    held = await lock(`machine:${machine.identity}`, { what: 'this machine’s slots' })
+    return await work(machine)
+  } finally {
+    await machine.close()
+    await held?.release()
+  }
+}
+
+/** Records what a command came to, so that `status` can tell. Keeps silent when that is known already or cannot be written. */
+export async function recordResult(node: Node, product: string, command: string, error: unknown): Promise<void> {
+  try {
+    const state = await readState(node.store.dir)
+    const result: LastResult['result'] = error === undefined ? 'ok' : isPsyblobError(error) ? error.code : 'bug'
+    const message = error === undefined ? '' : error instanceof Error ? error.message : String(error)
+    const last = Object.hasOwn(state.last, product) ? state.last[product] : undefined
+    if (last?.command === command && last.result === result && last.message === message) return
+    await writeState(node.store.dir, {
+      ...state,
+      last: { ...state.last, [product]: { at: formatTime(node.clock()), command, result, message } },
+    })
+  } catch (problem) {
+    node.report({ type: 'trace', text: `the result was not recorded: ${problem instanceof Error ? problem.message : String(problem)}` })
+  }
+}

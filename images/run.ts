@@ -1,0 +1,63 @@
+// The only door to other programs: an argument vector, never a shell. Every run can be traced.
+import { execa } from 'execa'
+import { PsyblobError, type Report, visible } from '../core/mod.ts'
+
+export type RunOptions = {
+  readonly signal?: AbortSignal | undefined /** Exit codes that are no failure. */
+  readonly allow?: readonly number[]
+}
+export type RunResult = { readonly code: number; readonly stdout: Buffer; readonly stderr: string }
+export type Run = (argv: readonly [string, ...string[]], options?: RunOptions) => Promise<RunResult>
+
+/** Which package has a program: Debian's name, then Alpine's. */
+const packages: Readonly<Record<string, readonly [string, string]>> = {
+  losetup: ['mount', 'losetup'],
+  mount: ['mount', 'mount'],
+  umount: ['mount', 'umount'],
+  blkid: ['util-linux', 'blkid'],
+  mcopy: ['mtools', 'mtools'],
+  mmd: ['mtools', 'mtools'],
+  mshowfat: ['mtools', 'mtools'],
+  reboot: ['systemd-sysv', 'busybox'],
+}
+
+/** Errors: `unsupported` (the program is not there), `command-failed` (with its last line), and the signal's reason. */
+export function openRun(report: Report): Run {
+  return async ([program, ...args], { signal, allow = [] } = {}) => {
+    report({
+      type: 'trace',
+      text: `run ${[program, ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word))).join(' ')}`,
+    })
+    const result = await execa(program, args, {
+      reject: false,
+      encoding: 'buffer',
+      stdin: 'ignore',
+      env: { LC_ALL: 'C', MTOOLS_SKIP_CHECK: '1' },
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
+    })
+    signal?.throwIfAborted()
+    const stderr = Buffer.from(result.stderr).toString('utf8')
+    if (result.exitCode === undefined) {
+      if (result.code === 'ENOENT') throw missing(program, result)
+      throw new PsyblobError('command-failed', `${program} did not run: ${visible(result.shortMessage ?? 'unknown reason')}`, {
+        cause: result,
+        hint: 'run it again with -v to see the command',
+      })
+    }
+    if (result.exitCode !== 0 && !allow.includes(result.exitCode)) {
+      const line = stderr.trim().split('\n').at(-1) ?? ''
+      throw new PsyblobError('command-failed', `${program} failed with status ${result.exitCode}: ${visible(line.slice(0, 300))}`, {
+        hint: 'run it again with -v to see the command',
+      })
+    }
+    return { code: result.exitCode, stdout: Buffer.from(result.stdout), stderr }
+  }
+}
+
+function missing(program: string, cause: unknown): PsyblobError {
+  const [debian, alpine] = packages[program] ?? [program, program]
+  return new PsyblobError('unsupported', `the program ${program} is not installed`, {
+    cause,
+    hint: `on Debian: apt-get install ${debian}; on Alpine: apk add ${alpine}`,
+  })
+}

@@ -1,0 +1,159 @@
+// Sync: refresh, choose the slot, apply. The one command an unattended node runs (spec/sync.md).
+import { type Component, isPsyblobError } from '../core/mod.ts'
+import { readState, refresh, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { type Applied, apply, refuseBooted } from './apply.ts'
+import { contents, follow, followSlots, runningSlot, slotContent } from './current.ts'
+import type { Machine } from './machine.ts'
+import { type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
+import { otherSlot, type SlotName } from './slot.ts'
+import { missingFiles, type SlotContent } from './slot-files.ts'
+
+export type SyncOptions = {
+  readonly dryRun: boolean
+  readonly force: boolean
+  readonly activate: boolean
+  /** A folder made by `download`, instead of the remotes. */
+  readonly path: string | undefined
+}
+
+export type Synced = Applied & {
+  readonly product: string
+  readonly serial: number
+  readonly version: string
+  /** What the machine ran, or was to boot, before; null when there was nothing. */
+  readonly previousSerial: number | null
+  readonly seconds: number
+  /** Why nothing was done although the release is not in use; undefined otherwise. */
+  readonly held: string | undefined
+}
+
+/** Brings one product up to date. Errors: those of `refresh` and `apply`, and `locked`. */
+export async function sync(node: Node, component: Component, options: SyncOptions): Promise<Synced> {
+  slotsTarget(component)
+  if (!options.dryRun) await prepareStore(node)
+  return withStore(node, async () => {
+    try {
+      const synced = await synchronise(node, component, options)
+      if (!options.dryRun) await recordResult(node, component.name, 'sync', undefined)
+      return synced
+    } catch (error) {
+      if (!options.dryRun && !isPsyblobError(error, 'interrupted')) await recordResult(node, component.name, 'sync', error)
+      throw error
+    }
+  })
+}
+
+async function synchronise(node: Node, component: Component, { dryRun, force, activate, path }: SyncOptions): Promise<Synced> {
+  const started = performance.now()
+  const { store, report, signal } = node
+  const trust = trustOf(component)
+  const source = await openSource(node, component, path)
+  try {
+    report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
+    const state = await readState(store.dir)
+    const refreshed = await refresh({ trust, mirrors: source.mirrors, store, state, clock: node.clock(), signal, keep: !dryRun })
+    // persisted once all checks held, and before the first byte: what was seen stays seen whatever happens next
+    if (refreshed.news && !dryRun) await writeState(store.dir, refreshed.state)
+    const { release } = refreshed
+    return await withMachine(node, component, async (machine) => {
+      const finished = (applied: Applied, previousSerial: number | null, held?: string): Synced => ({
+        ...applied,
+        product: component.name,
+        serial: release.manifest.serial,
+        version: release.manifest.version,
+        previousSerial,
+        seconds: Math.round(performance.now() - started) / 1000,
+        held,
+      })
+      const nothing = (slot: SlotName): Applied => {
+        const { bytes, requests } = source.meter
+        return {
+          slot,
+          changed: false,
+          activated: false,
+          bytes: { total: release.manifest.size, fetched: bytes, reused: release.manifest.size, written: 0 },
+          requests,
+          plan: [],
+        }
+      }
+      const current = async (slot: SlotName, before: VerifiedManifest): Promise<Synced> => {
+        if (!dryRun) await follow(node, component.name, before)
+        return finished(nothing(slot), before.manifest.serial)
+      }
+      // the common case, looked at before anything else is: the booted slot has it
+      const { booted } = machine
+      if (booted !== undefined && !force) {
+        const content = await slotContent(machine, booted, { product: component.name, key: trust.key })
+        if (content.state === 'release' && (await holds(machine, booted, content, release))) return current(booted, content.release)
+      }
+      const slots = await contents(machine, component.name, trust.key)
+      const running = await runningSlot(machine, slots)
+      const before = running === undefined ? undefined : slots[running]
+      const previousSerial = before?.state === 'release' ? before.release.manifest.serial : null
+      const target = chooseTarget(machine, running)
+      if (!force && running !== undefined && before?.state === 'release' && (await holds(machine, running, before, release)))
+        return current(running, before.release)
+      const avoided = avoidedSerials(refreshed.state, component.name)
+      if (!force && avoided.includes(release.manifest.serial)) {
+        return finished(
+          nothing(target),
+          previousSerial,
+          `serial ${release.manifest.serial} was rolled back or marked bad on this machine; psyblob sync --force takes it all the same`,
+        )
+      }
+      refuseBooted(machine, target)
+      const applied = await apply({
+        product: component.name,
+        key: trust.key,
+        release,
+        machine,
+        target,
+        store,
+        mirrors: source.mirrors,
+        meter: source.meter,
+        force,
+        activate,
+        dryRun,
+        report,
+        signal,
+      })
+      if (!dryRun) {
+        await followSlots(node, component.name, trust.key, machine)
+        if (force && avoided.length > 0) await forgetAvoided(node, component.name, release.manifest.serial)
+      }
+      return finished(applied, previousSerial)
+    })
+  } finally {
+    await source.close()
+  }
+}
+
+async function holds(machine: Machine, name: SlotName, content: SlotContent, release: VerifiedManifest): Promise<boolean> {
+  if (content.state !== 'release' || content.release.cid !== release.cid) return false
+  const slot = await machine.slots[name].open({ write: false })
+  try {
+    return (await missingFiles(slot.dir, release.manifest)).length === 0
+  } finally {
+    await slot.close()
+  }
+}
+
+/** Never the booted slot. When no slot counts as booted, the one that is not in use; a fresh machine begins with a. */
+function chooseTarget(machine: Machine, running: SlotName | undefined): SlotName {
+  if (machine.booted !== undefined) return otherSlot(machine.booted)
+  return running === undefined ? 'a' : otherSlot(running)
+}
+
+function avoidedSerials(state: State, product: string): readonly number[] {
+  return Object.hasOwn(state.products, product) ? (state.products[product]?.avoided ?? []) : []
+}
+
+async function forgetAvoided(node: Node, product: string, serial: number): Promise<void> {
+  const state = await readState(node.store.dir)
+  const known = state.products[product]
+  if (known === undefined) return
+  await writeState(node.store.dir, {
+    ...state,
+    products: { ...state.products, [product]: { ...known, avoided: avoidedSerials(state, product).filter((other) => other !== serial) } },
+  })
+}
