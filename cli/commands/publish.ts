@@ -1,0 +1,86 @@
+// psyblob publish
+import { Command, Option } from 'clipanion'
+import { limits, PsyblobError, parseName, visible } from '../../core/mod.ts'
+import { defaultCompat } from '../../images/mod.ts'
+import { openWriter, publish, refreshPointer } from '../../store/mod.ts'
+import { BaseCommand, wholeNumber } from '../command.ts'
+import { readSecretKey } from '../password.ts'
+import { bytesText, countText } from '../ui/sizes.ts'
+
+export class Publish extends BaseCommand {
+  static override paths = [['publish']]
+  static override usage = Command.Usage({
+    category: 'Publisher',
+    description: 'Publish a folder as the next release of a product',
+    details:
+      'Every file below DIR becomes an entry: its name says what it is (kernel, initramfs, squashfs, modloop, System.map, config, *.dtb, *.efi). New blobs go first, the signed manifest next, the pointer last. Publishing the same folder again changes nothing. The pointer expires: run publish --refresh daily, from a timer.',
+    examples: [
+      ['After a build', '$0 publish os build/release --remote ./repo --key os.key'],
+      ['Sign the pointer again before it expires', '$0 publish --refresh --remote ./repo --key os.key'],
+    ],
+  })
+
+  product = Option.String({ name: 'PRODUCT', required: false })
+  dir = Option.String({ name: 'DIR', required: false })
+  remote = Option.String('--remote', { required: true, description: 'Repository folder' })
+  key = Option.String('--key', { required: true, description: 'Secret key file' })
+  channel = Option.String('--channel', 'stable', { description: 'Channel' })
+  version = Option.String('--version', { description: 'A label for people (the time)' })
+  description = Option.String('--description', { description: 'One line about the product' })
+  compat = Option.String('--compat', { description: `Kind of machine it is for (${defaultCompat()})` })
+  hints = Option.Array('--mirror', { description: 'Address where nodes may find it: a hint in the manifest' })
+  expires = Option.String('--expires', '7', { description: 'Days until the pointer expires' })
+  isRefresh = Option.Boolean('--refresh', false, { description: 'Only sign the pointer again' })
+  passwordFile = Option.String('--password-file', { description: 'Read the password from a file' })
+
+  async work(): Promise<void> {
+    const days = wholeNumber('--expires', this.expires, { least: 1, most: 3650 })
+    const channel = parseName(this.channel, 'channel')
+    const { product, dir } = this
+    if (this.isRefresh === (product !== undefined)) {
+      throw new PsyblobError('usage', this.isRefresh ? 'publish --refresh takes no product' : 'publish takes a product and a folder', {
+        hint: 'psyblob publish os DIR --remote ./repo --key os.key',
+      })
+    }
+    if (product !== undefined && dir === undefined)
+      throw new PsyblobError('usage', `publish ${visible(product)}: no folder given`, {
+        hint: `psyblob publish ${visible(product)} DIR --remote ./repo --key os.key`,
+      })
+    const named = product === undefined ? undefined : parseName(product, 'product')
+    if ((this.hints?.length ?? 0) > limits.remotes)
+      throw new PsyblobError('usage', `at most ${limits.remotes} --mirror`, { hint: 'leave some out' })
+    const remote = openWriter(this.remote)
+    const key = await readSecretKey(this.key, { context: this.context, file: this.passwordFile })
+    const now = this.context.clock()
+    if (named === undefined || dir === undefined) {
+      const refreshed = await refreshPointer({ remote, key, channel, now, days })
+      this.ui.json(refreshed)
+      this.ui.data(`channel ${channel}: version ${refreshed.version}, expires ${refreshed.expires}\n`)
+      return
+    }
+    const published = await publish({
+      product: named,
+      dir,
+      remote,
+      key,
+      channel,
+      compat: parseName(this.compat ?? defaultCompat(), 'compat'),
+      version: this.version,
+      description: this.description,
+      remotes: this.hints ?? [],
+      now,
+      days,
+      report: this.ui.report,
+      signal: this.signal,
+    })
+    this.ui.json(published)
+    const { serial, version, changed, bytes, blobs, expires } = published
+    if (!changed) {
+      this.ui.data(`${named} ${serial} (${visible(version)}) has this content already: nothing changed\n`)
+      this.ui.say(`the pointer expires ${expires}; psyblob publish --refresh signs it again`)
+    } else
+      this.ui.data(
+        `${named} ${serial} (${visible(version)}) published to ${channel}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written, expires ${expires}\n`,
+      )
+  }
+}

@@ -1,0 +1,67 @@
+// psyblob status
+import { Command, Option } from 'clipanion'
+import { visible } from '../../core/mod.ts'
+import { componentsOf, type Status as ProductStatus, type SlotStatus, status } from '../../images/mod.ts'
+import { NodeCommand } from '../node-command.ts'
+
+export class Status extends NodeCommand {
+  static override paths = [['status']]
+  static override usage = Command.Usage({
+    category: 'Operator',
+    description: 'What runs here, what boots next, what is known, what happened last',
+    details:
+      'Asks no remote: psyblob refresh first, to hear of news. Signatures of the slots’ manifests are checked; their bytes are not: that is psyblob verify.',
+    examples: [
+      ['This machine', '$0 status'],
+      ['A disk image', '$0 status --disk disk.img --key os.pub'],
+      ['For a program', '$0 status --json'],
+    ],
+  })
+
+  products = Option.Rest({ name: 'PRODUCT' })
+
+  async work(): Promise<void> {
+    const node = await this.node(this.products)
+    const all: ProductStatus[] = []
+    for (const component of componentsOf(node, this.products)) all.push(await status(node, component))
+    this.ui.json(all.length === 1 ? all[0] : all)
+    for (const one of all) this.#print(one)
+  }
+
+  #print(one: ProductStatus): void {
+    const { product, channel, repo, slots, boot, known, floor, avoided, pointer, upToDate, last } = one
+    this.ui.data(`${product}, channel ${channel}${repo === null ? '' : ` of ${repo}`}\n`)
+    this.ui.table(
+      slots.map((slot) => [
+        `  slot ${slot.slot}`,
+        slotText(slot),
+        [slot.booted ? 'booted' : '', slot.next ? 'boots next' : '', slot.good ? 'known to boot' : '']
+          .filter((text) => text !== '')
+          .join(', '),
+        visible(slot.place),
+      ]),
+    )
+    if (boot !== null) {
+      const copies = boot.copies.every((copy) => copy === 'valid') ? '' : `; copies: ${boot.copies.join(', ')}`
+      const tries = boot.tries === undefined ? 'tries unreadable' : `${boot.tries} of 3 tries used`
+      this.ui.data(
+        boot.seq === undefined ? `  boot: no state yet${copies}\n` : `  boot: ${boot.order.join(', then ')}; ${tries}${copies}\n`,
+      )
+    }
+    const serial = (value: number | null) => (value === null ? 'none' : String(value))
+    this.ui.data(
+      `  known: latest ${serial(known.latest)}, current ${serial(known.current)}, previous ${serial(known.previous)}${upToDate === null ? '' : upToDate ? '; up to date' : '; an update is waiting: psyblob sync'}\n`,
+    )
+    if (floor !== null) this.ui.data(`  nothing older than ${floor} is installed\n`)
+    if (avoided.length > 0) this.ui.data(`  not installed by itself: ${avoided.join(', ')} (rolled back or marked bad here)\n`)
+    if (pointer !== null) this.ui.data(`  pointer: version ${pointer.version}, ${pointer.freshness}, expires ${pointer.expires}\n`)
+    if (last !== null)
+      this.ui.data(`  last: ${last.command} at ${last.at}: ${last.result}${last.message === '' ? '' : `: ${visible(last.message)}`}\n`)
+  }
+}
+
+function slotText({ state, serial, version, why }: SlotStatus): string {
+  if (state === 'release') return `${serial} (${visible(version ?? '')})`
+  if (state === 'refused') return `not believed: ${visible(why ?? '')}`
+  return state === 'unfinished' ? 'an installation that was cut short' : 'empty'
+}

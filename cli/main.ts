@@ -1,0 +1,76 @@
+// psyblob: from the words typed to an exit status. Only the module of the command that was typed is loaded.
+import { readFileSync } from 'node:fs'
+import { exitBug, exitCodes } from '../core/errors.ts'
+import { visible } from '../core/visible.ts'
+import { nameBareFlags } from './bare-flags.ts'
+import { findEntry } from './catalogue.ts'
+import { groupOverview, nearest, overview } from './help.ts'
+
+const { stdout, stderr } = process
+
+const leadingFlags = ['--json', '-q', '--quiet', '-v', '--verbose']
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first] = argv
+  if (first === undefined || first === 'help' || first === '--help' || first === '-h') {
+    const words = argv.slice(1)
+    if (first === 'help' && words.length > 0) return main([...words, '--help'])
+    stdout.write(overview())
+    return 0
+  }
+  if (first === '--version' || first === 'version') {
+    stdout.write(await versionText(argv.includes('-v') || argv.includes('--verbose')))
+    return 0
+  }
+  // flags may stand before the command too
+  const flags = argv.findIndex((word) => !leadingFlags.includes(word))
+  const words = [...argv.slice(flags), ...argv.slice(0, flags)]
+  const entry = findEntry(words)
+  if (entry === undefined) return unknownCommand(words)
+  const { run } = await import('./run.ts')
+  return run(entry, entry.path[0] === 'verify' ? nameBareFlags(words) : words)
+}
+
+/** The version, and with `verbose` what it runs on. */
+async function versionText(verbose: boolean): Promise<string> {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  if (!verbose) return `psyblob ${version}\n`
+  const { blake3 } = await import('../store/blake3.ts')
+  return `psyblob ${version}\nBLAKE3 engine: ${blake3().name}\nNode.js ${process.version}, ${process.platform} ${process.arch}\n`
+}
+
+function unknownCommand(argv: readonly string[]): number {
+  const [first = ''] = argv
+  const below = groupOverview(first)
+  if (below !== undefined && (argv.length === 1 || argv.includes('--help') || argv.includes('-h'))) {
+    stdout.write(below)
+    return argv.length === 1 ? exitCodes.usage : 0
+  }
+  const guess = nearest(argv.slice(0, below === undefined ? 1 : 2).join(' '))
+  const what = first.startsWith('-')
+    ? 'no command given'
+    : `no command called ${visible(argv.slice(0, below === undefined ? 1 : 2).join(' '))}`
+  stderr.write(
+    `psyblob: usage: ${what}\n  hint: ${guess === undefined ? 'psyblob lists the commands' : `did you mean psyblob ${guess}?`}\n`,
+  )
+  return exitCodes.usage
+}
+
+/** Writes out what is pending, for process.exit would drop it in a pipe. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((done) => stream.write('', () => done()))
+}
+
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // whoever read it has read enough
+  process.exit(error.code === 'EPIPE' ? 0 : exitBug)
+})
+main(process.argv.slice(2))
+  .catch((error: unknown) => {
+    stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error instanceof Error ? error.stack : String(error)}\n`)
+    return exitBug
+  })
+  .then(async (code) => {
+    await Promise.all([flushed(stdout), flushed(stderr)])
+    process.exit(code)
+  })
