@@ -102,15 +102,51 @@ describe('a chunk index', () => {
     ['a cut record', bytes.slice(0, -1), size],
     ['a missing record', bytes.slice(0, -36), size],
     ['another magic', Uint8Array.of(1, ...bytes.slice(1)), size],
-    ['an endless chunk', (() => { const bent = bytes.slice(); bent.fill(0xff, 24, 28); return bent })(), size],
-    ['an empty chunk', (() => { const bent = bytes.slice(); bent.fill(0, 24, 28); return bent })(), size],
+    [
+      'an endless chunk',
+      (() => {
+        const bent = bytes.slice()
+        bent.fill(0xff, 24, 28)
+        return bent
+      })(),
+      size,
+    ],
+    [
+      'an empty chunk',
+      (() => {
+        const bent = bytes.slice()
+        bent.fill(0, 24, 28)
+        return bent
+      })(),
+      size,
+    ],
   ])('with %s is refused', (_, bent, stated) => expect(() => parseChunkIndex(bent, stated, 'index')).toThrow(malformed))
 })
 
 const content: ManifestContent & { serial: number; previous: null; created: string } = {
-  repo: 'org.example.os', name: 'os', desc: '', serial: 1, version: '1', previous: null, created: '2026-11-23T10:15:00Z', compat: 'x86_64-uefi', key: null, remotes: [], 'post-exec': null,
+  repo: 'org.example.os',
+  name: 'os',
+  desc: '',
+  serial: 1,
+  version: '1',
+  previous: null,
+  created: '2026-11-23T10:15:00Z',
+  compat: 'x86_64-uefi',
+  key: null,
+  remotes: [],
+  'post-exec': null,
   records: [
-    { path: '/squashfs', role: 'squashfs', mod: 33188, uid: 0, gid: 0, target: null, licence: null, bin: { cid, size: 70_000, index: { cid, size: 96 } }, ccs: null },
+    {
+      path: '/squashfs',
+      role: 'squashfs',
+      mod: 33188,
+      uid: 0,
+      gid: 0,
+      target: null,
+      licence: null,
+      bin: { cid, size: 70_000, index: { cid, size: 96 } },
+      ccs: null,
+    },
     { path: '/kernel', role: 'kernel', mod: 33188, uid: 0, gid: 0, target: null, licence: null, bin: { cid, size: 5 }, ccs: null },
   ],
 }
@@ -150,7 +186,15 @@ describe('a manifest', () => {
 })
 
 describe('a pointer', () => {
-  const body = formatPointer({ repo: 'r', channel: 'stable', version: 3, issued: '2026-11-23T10:15:00Z', expires: '2026-11-30T10:15:00Z', root: 0, products: { os: { serial: 1, manifest: cid, size: 9 }, efisys: { serial: 2, manifest: cid, size: 9 } } })
+  const body = formatPointer({
+    repo: 'r',
+    channel: 'stable',
+    version: 3,
+    issued: '2026-11-23T10:15:00Z',
+    expires: '2026-11-30T10:15:00Z',
+    root: 0,
+    products: { os: { serial: 1, manifest: cid, size: 9 }, efisys: { serial: 2, manifest: cid, size: 9 } },
+  })
   test('is split from its signature and joined again', () => {
     const file = splitPointerFile(joinPointerFile({ body, signatures: 'four\nlines\n' }))
     expect(file.signatures).toBe('four\nlines\n')
@@ -161,7 +205,9 @@ describe('a pointer', () => {
     ['an end before its beginning', '2026-11-30', '2026-11-20'],
     ['an end that is no time', '2026-11-30T10:15:00Z', 'never'],
     ['version 0', '"version":3', '"version":0'],
-  ])('with %s is refused', (_, from, to) => expect(() => parsePointer(utf8Encode(utf8Decode(body, 'p').replace(from, to)))).toThrow(malformed))
+  ])('with %s is refused', (_, from, to) =>
+    expect(() => parsePointer(utf8Encode(utf8Decode(body, 'p').replace(from, to)))).toThrow(malformed),
+  )
   test('a page of a web server is no pointer, and the hint says so', () => {
     expect(() => splitPointerFile(utf8Encode('<html>\n<body>\n'))).toThrow(malformed)
   })
@@ -172,8 +218,12 @@ describe('a composition', () => {
     const [os] = parseComposition('\n { "name": "os", "key": "RWQ", "uris": ["./repo"] }\n', 'composition')
     expect(os).toMatchObject({ channel: 'stable', target: { kind: 'slots' } })
   })
-  test.each(['', '{"name":"os"}', '{"name":"os","name":"x","key":"k","uris":["u"]}', '{"name":"os","key":"k","uris":[]}', '{"name":"os","key":"k","uris":["u"],"target":{"kind":"disk"}}', '{"name":"os","key":"k","uris":["u"]}\n{"name":"os","key":"k","uris":["u"]}'])(
-    '%j is refused',
-    (source) => expect(() => parseComposition(source, 'composition')).toThrow(malformed),
-  )
+  test.each([
+    '',
+    '{"name":"os"}',
+    '{"name":"os","name":"x","key":"k","uris":["u"]}',
+    '{"name":"os","key":"k","uris":[]}',
+    '{"name":"os","key":"k","uris":["u"],"target":{"kind":"disk"}}',
+    '{"name":"os","key":"k","uris":["u"]}\n{"name":"os","key":"k","uris":["u"]}',
+  ])('%j is refused', (source) => expect(() => parseComposition(source, 'composition')).toThrow(malformed))
 })
