@@ -73,11 +73,11 @@ export type Applied = {
 
 /** Errors: `conflict` (the booted slot, foreign files), `no-space`, `unavailable`, `corrupt`, and those of opening slots. */
 export async function apply(options: ApplyOptions): Promise<Applied> {
-  const { machine, target, release, dryRun, force, product, key } = options
+  const { machine, target, release, force, product, key } = options
   refuseBooted(machine, target)
   const other = await openIfThere(machine, otherSlot(target))
   try {
-    const slot = dryRun ? await openIfThere(machine, target) : await machine.slots[target].open({ write: true })
+    const slot = await openIfThere(machine, target)
     try {
       const content = slot === undefined ? undefined : await readSlot(slot.dir, { product, key })
       const holds =
@@ -195,9 +195,9 @@ async function install(options: ApplyOptions, slot: OpenSlot | undefined, other:
     const bytes = { ...moved, fetched: meter.bytes + sum((line) => line.fetch) }
     return { ...outcome, activated: options.activate, bytes, requests: meter.requests + sum((line) => line.requests) }
   }
-  if (slot === undefined) throw new Error('a slot that was opened for writing has no folder')
   signal?.throwIfAborted()
-  const { dir } = slot
+  // everything is known now: from here on the slot is written
+  const { dir } = await machine.slots[target].open({ write: true })
   const parts = join(dir, workFolder)
 
   report({ type: 'step', step: 'write', about: `slot ${target}` })

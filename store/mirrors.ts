@@ -132,7 +132,15 @@ export class Mirrors {
         if (sink.position < end) throw new PsyblobError('unavailable', `${remote.label} ended before the last byte`)
       } catch (error) {
         sink.reset()
-        await this.#fail(error, { remote, cid, course, gained: sink.position > from, ranged, others: this.#count(cid) > 1, signal })
+        await this.#fail(named(error, cid, remote), {
+          remote,
+          cid,
+          course,
+          gained: sink.position > from,
+          ranged,
+          others: this.#count(cid) > 1,
+          signal,
+        })
       }
     }
   }
@@ -146,6 +154,12 @@ export class Mirrors {
   }
 
   /** Whom to ask for a blob; for a part of it rather somebody who does ranges. */
+  /** True when remotes answer, and each of them says that it does not have the blob. */
+  isLacking(cid: CID): boolean {
+    const left = this.#left()
+    return left.length > 0 && left.every((remote) => this.#lacking.get(cid)?.has(remote) === true)
+  }
+
   #holder(cid: CID, want: 'whole' | 'range'): Remote {
     const holders = this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true)
     const found = (want === 'range' ? holders.find((remote) => !this.#rangeless.has(remote)) : undefined) ?? holders[0]
@@ -229,4 +243,11 @@ export class Mirrors {
       hint: code === 'unavailable' ? again : (telling.hint ?? again),
     })
   }
+}
+
+/** What a sink refuses does not say where it came from. */
+function named(error: unknown, cid: CID, remote: Remote): unknown {
+  if (!isPsyblobError(error, 'corrupt') || error.hint !== undefined) return error
+  const hint = 'this remote is damaged: psyblob verify --remote says what else is; run the same command again when it is mended'
+  return new PsyblobError('corrupt', `blob ${cid} of ${remote.label}: ${error.message}`, { cause: error, hint })
 }

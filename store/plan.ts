@@ -243,7 +243,7 @@ export async function indexOf(
     if (options.keepIndexes) await options.store.putBlob(cid, bytes)
     return index
   } catch (error) {
-    if (!isPsyblobError(error, 'not-found', 'malformed', 'corrupt')) throw error
+    if (!isPsyblobError(error, 'malformed') && !(isPsyblobError(error, 'unavailable') && options.mirrors.isLacking(cid))) throw error
     options.report({ type: 'warning', text: `no usable chunk index, the whole blob is fetched: ${visible(error.message)}` })
     return undefined
   }

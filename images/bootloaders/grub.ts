@@ -1,7 +1,7 @@
 // GRUB's side of A/B: two copies of what the system says, one count of tries that GRUB keeps (spec/boot-state.md).
 import { PsyblobError } from '../../core/mod.ts'
 import type { Bootloader, BootState, CopyState } from '../bootloader.ts'
-import { blockBytes, formatEnvironment, parseEnvironment, sectorBytes } from '../environment-block.ts'
+import { formatEnvironment, parseEnvironment, sectorBytes } from '../environment-block.ts'
 import type { StateFiles } from '../esp/state-files.ts'
 import { type SlotName, slotNames } from '../slot.ts'
 
@@ -69,8 +69,7 @@ export function grub(files: StateFiles): Bootloader {
       const start = selection ?? { seq: Math.max(firstSeq, tries?.for ?? 0), order: ['a', 'b'] as const, good: [] }
       for (const name of copies) {
         const there = await files.read(name)
-        if (there?.length !== blockBytes) await files.create(name, formatSelection(start))
-        else if (parseSelection(there) === undefined) await files.writeSector(name, formatSelection(start))
+        if (there === undefined || parseSelection(there) === undefined) await files.create(name, formatSelection(start))
       }
       if (tries === undefined) await files.create(triesFile, formatEnvironment({ tries_for: '0000000000', tries: '0' }))
     },

@@ -51,12 +51,8 @@ function psyblob(line: string | readonly string[], options: RunOptions): Promise
     child.on('close', (code, signal) => {
       const stdout = Buffer.concat(out).toString('utf8')
       const outcome = { code: code ?? (signal === 'SIGKILL' ? 137 : 128), stdout, stderr: Buffer.concat(err).toString('utf8') }
-      resolve({
-        ...outcome,
-        get json() {
-          return JSON.parse(stdout)
-        },
-      })
+      // not enumerable, so that a failing comparison can print the rest
+      resolve(Object.defineProperty(outcome, 'json', { get: () => (stdout === '' ? undefined : JSON.parse(stdout)) }) as Outcome)
     })
     child.stdin.end(options.input ?? '')
     options.started?.(child)

@@ -1,0 +1,163 @@
+// A disk image with four partitions: real ext4 by loop device, real FAT by mtools, real tools of GRUB; and slots that are too small.
+import { closeSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { noise, World } from './world.ts'
+
+let world: World
+beforeEach(async () => {
+  world = await new World().withRelease()
+})
+afterEach(() => world.close())
+
+const makeDisk = (slotMiB: number) =>
+  world.run('bash', [join(import.meta.dirname, '../fixtures/make-disk.sh'), 'disk.img', String(slotMiB)])
+const disk = '--key os.pub --remote repo --disk disk.img'
+const espOffset = 1024 * 1024
+const mounted = () => [
+  readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('psyblob')),
+  world
+    .run('losetup', ['-l', '-O', 'BACK-FILE'])
+    .split('\n')
+    .filter((line) => line.includes(world.dir)),
+]
+
+function esp(): Buffer {
+  const file = openSync(world.path('disk.img'), 'r')
+  const bytes = Buffer.alloc(40 * 1024 * 1024)
+  readSync(file, bytes, 0, bytes.length, espOffset)
+  closeSync(file)
+  return bytes
+}
+
+/** GRUB's own reading of a state file. */
+function grubVariables(name: string): Record<string, string> {
+  world.run('mcopy', ['-n', '-o', '-i', `disk.img@@${espOffset}`, `::/${name}`, 'block'])
+  const lines = world.run('grub-editenv', ['block', 'list']).trim().split('\n')
+  return Object.fromEntries(lines.map((line) => line.split('=') as [string, string]))
+}
+
+describe('a disk image', () => {
+  test('is synced, flipped, verified, and put back as it was', async () => {
+    makeDisk(24)
+    expect((await world.must(`sync os ${disk} --json`)).json).toMatchObject({ slot: 'a', changed: true, activated: true })
+    await world.publish2()
+    expect((await world.must(`sync os ${disk} --booted a --json`)).json).toMatchObject({
+      slot: 'b',
+      changed: true,
+      activated: true,
+      previousSerial: 1,
+    })
+    await world.must(`verify ${disk}`)
+    expect((await world.must(`sync os ${disk} --booted b --json`)).json).toMatchObject({ changed: false, requests: 1 })
+    expect((await world.must(`status ${disk} --booted b --json`)).json).toMatchObject({
+      booted: 'b',
+      slots: [{ serial: 1 }, { serial: 2, booted: true, next: true }],
+    })
+    expect(mounted()).toEqual([[], []])
+    // the file systems are whole
+    const offset = (1 + 40 + 8 + 24) * 1024 * 1024
+    world.run('dd', ['if=disk.img', 'of=slot-b', 'bs=1M', `skip=${offset / 1024 / 1024}`, 'count=24', 'status=none'])
+    world.run('e2fsck', ['-f', '-n', 'slot-b'])
+  })
+
+  test('has a boot state that GRUB reads, and a flip changes one sector of each copy and nothing else', async () => {
+    makeDisk(24)
+    await world.must(`sync os ${disk}`)
+    const before = esp()
+    expect(grubVariables('state1/select')).toEqual({ seq: '1000000001', order: 'ab', good: '', commit: '1000000001' })
+    expect(grubVariables('state2/select')).toEqual(grubVariables('state1/select'))
+    expect(grubVariables('tries')).toEqual({ tries_for: '0000000000', tries: '0' })
+    await world.must(`mark good a ${disk}`)
+    expect(grubVariables('state1/select')).toEqual({ seq: '1000000002', order: 'ab', good: 'a', commit: '1000000002' })
+    const after = esp()
+    const changed = new Set<number>()
+    for (let at = 0; at < after.length; at += 512) if (!after.subarray(at, at + 512).equals(before.subarray(at, at + 512))) changed.add(at)
+    expect(changed.size).toBe(2)
+  })
+
+  test('with one copy torn goes by the other; with both gone it begins anew', async () => {
+    makeDisk(24)
+    await world.must(`sync os ${disk}`)
+    const put = (name: string, bytes: Buffer) => {
+      world.write('block', bytes)
+      world.run('mcopy', ['-o', '-i', `disk.img@@${espOffset}`, 'block', `::/${name}`])
+    }
+    const boot = async () => (await world.must(`status ${disk} --json`)).json.boot
+    put('state1/select', Buffer.alloc(1024, 0))
+    expect(await boot()).toMatchObject({ seq: 1_000_000_001, copies: ['damaged', 'valid'] })
+    put('state2/select', Buffer.alloc(100, 0))
+    expect(await boot()).toMatchObject({ order: ['a', 'b'], copies: ['damaged', 'damaged'] })
+    await world.must(`activate a ${disk}`)
+    expect(await boot()).toMatchObject({ order: ['a', 'b'], copies: ['valid', 'valid'] })
+  })
+
+  test('is left as it was when there is nothing to find on it', async () => {
+    world.write('disk.img', Buffer.alloc(4096))
+    expect(await world.psyblob(`sync os ${disk}`)).toMatchObject({ code: 16, stderr: expect.stringContaining('GPT') })
+    expect(await world.psyblob(`sync os --key os.pub --remote repo --disk none.img`)).toMatchObject({ code: 10 })
+    expect(mounted()).toEqual([[], []])
+  })
+
+  test('with slots too small is told the missing bytes before the first one is written', async () => {
+    makeDisk(8)
+    world.write('big/squashfs', noise('big', 20_000_000))
+    await world.must('publish os big --remote repo --key os.key')
+    const before = readFileSync(world.path('disk.img'))
+    const refused = await world.psyblob(`sync os ${disk}`)
+    expect(refused.code).toBe(15)
+    expect(refused.stderr).toMatch(
+      /no-space: slot .* is too small: \d{7,} bytes are missing, \d+ are needed; nothing was written\n {2}hint: /,
+    )
+    expect((await world.psyblob(`sync os ${disk} --dry-run`)).code).toBe(15)
+    expect(mounted()).toEqual([[], []])
+    const files = (await world.must(`status ${disk} --json`)).json.slots.map((slot: { state: string }) => slot.state)
+    expect(files).toEqual(['empty', 'empty'])
+    expect(before.length).toBe(readFileSync(world.path('disk.img')).length)
+  })
+
+  test('with room for one release in a slot, but not for two, lets the old files go first', async () => {
+    makeDisk(24)
+    for (const [name, size] of [
+      ['one', 14_000_000],
+      ['two', 14_100_000],
+      ['three', 14_200_000],
+    ] as const) {
+      world.write(`${name}/squashfs`, noise(name, size))
+      await world.must(`publish os ${name} --remote repo --key os.key`)
+      await world.must(`sync os ${disk}`)
+    }
+    expect((await world.must(`verify ${disk} --json`)).json.map((audit: { serial: number }) => audit.serial).sort()).toEqual([3, 4])
+  })
+})
+
+describe('a slot on a block device', () => {
+  test('that is mounted read-only is made writable for a while and put back', async () => {
+    world.run('truncate', ['-s', '24M', 'slot.img'])
+    world.run('mke2fs', ['-q', '-t', 'ext4', 'slot.img'])
+    const device = world.run('losetup', ['--find', '--show', 'slot.img']).trim()
+    const dir = world.path('mnt')
+    mkdirSync(dir)
+    try {
+      world.run('mount', ['-o', 'ro', device, dir])
+      await world.must(`sync os --key os.pub --remote repo --slot-a ${device} --slot-b b --esp esp`)
+      const line = readFileSync('/proc/mounts', 'utf8')
+        .split('\n')
+        .find((text) => text.startsWith(device))
+      expect(line).toMatch(/ ro[ ,]/)
+      expect(readFileSync(join(dir, 'manifest'), 'utf8')).toContain('"serial":1')
+      world.run('umount', [dir])
+      await world.must(`verify --slot a --key os.pub --remote repo --slot-a ${device} --slot-b b --esp esp`)
+      expect(mounted()[0]).toEqual([])
+    } finally {
+      try {
+        world.run('umount', ['-q', dir])
+      } catch {
+        // it is unmounted already when all went well
+      }
+      world.run('losetup', ['-d', device])
+    }
+  })
+})
