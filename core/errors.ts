@@ -1,4 +1,4 @@
-// The one error class and the one closed list of codes. Exit codes and the `expect:` of vectors are driven by it (spec/errors.md).
+// The one error class and the one closed list of codes. Exit codes and the `expect:` of vectors are driven by it (spec/names.md 7).
 
 /** Every code, with the exit status of a command that ends with it. */
 export const exitCodes = {

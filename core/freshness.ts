@@ -1,4 +1,4 @@
-// What a pointer must be to be believed after its signature held: ours, not older than the last one, not expired (spec/trust.md 4).
+// What a pointer must be to be believed after its signature held: ours, not older than the last one, not expired (spec/trust.md 2).
 import type { CID } from './cid.ts'
 import { PsyblobError } from './errors.ts'
 import { limits } from './limits.ts'
@@ -34,7 +34,7 @@ export function checkFreshness(pointer: Pointer, cid: CID, expected: PointerExpe
     })
   }
   if (seen !== undefined) {
-    // pointer 4.3: a version equal to ours is not an update; a lower one is an attack or a restored backup, and we cannot tell which
+    // trust.md 2.2: a version equal to ours is not an update; a lower one is an attack or a restored backup, and we cannot tell which
     if (pointer.version < seen.version) {
       throw new PsyblobError('rollback', `${what}: version ${pointer.version} is older than ${seen.version}, which was seen before`, {
         hint: 'the mirror is behind, or the repository was restored from a backup: the publisher runs psyblob publish --refresh until the version is higher',

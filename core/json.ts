@@ -1,4 +1,4 @@
-// JSON as our formats use it: one value a line, exactly as JSON.stringify writes it, so that there is one reading (spec/json.md).
+// JSON as our formats use it: one value a line, exactly as JSON.stringify writes it, so that there is one reading (spec/names.md 5).
 import * as v from 'valibot'
 import { PsyblobError } from './errors.ts'
 import { limits } from './limits.ts'

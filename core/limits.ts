@@ -1,4 +1,4 @@
-// Every limit on what is read from outside, in one place (spec/limits.md). Bytes unless the name says otherwise.
+// Every limit on what is read from outside, in one place (spec/names.md 6). Bytes unless the name says otherwise.
 export const limits = {
   pointer: 64 * 1024,
   minisig: 10 * 1024,

@@ -56,7 +56,7 @@ export function parsePath(text: string): string {
   return text
 }
 
-/** What two paths have in common when they would be one file on a file system that folds case or normalises (spec/names.md 3.4). */
+/** What two paths have in common when they would be one file on a file system that folds case or normalises (spec/names.md 3). */
 export function pathTwin(path: string): string {
   return path.normalize('NFC').toLowerCase()
 }

@@ -1,4 +1,4 @@
-// Garbage collection of the local store: what no slot, link or half-done sync needs goes (spec/store.md 5).
+// Garbage collection of the local store: what no slot, link or half-done sync needs goes (spec/store.md 4).
 import { type CID, isPsyblobError } from '../core/mod.ts'
 import { blobsOf, links, verifyManifest } from '../store/mod.ts'
 import { contents } from './current.ts'

@@ -1,4 +1,4 @@
-// Which slot the machine runs from, and the links of the store that follow it (spec/store.md 3).
+// Which slot the machine runs from, and the links of the store that follow it (spec/store.md).
 import { isPsyblobError, type PublicKey } from '../core/mod.ts'
 import { keepManifest, type VerifiedManifest } from '../store/mod.ts'
 import type { Machine } from './machine.ts'

@@ -1,4 +1,4 @@
-// The audit of files against a manifest: every byte hashed again, each bad file and bad range named (spec/sync.md 6).
+// The audit of files against a manifest: every byte hashed again, each bad file and bad range named.
 import { lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ChunkIndex, type CID, cidOf, type Entry, kindOf, type Manifest } from '../core/mod.ts'

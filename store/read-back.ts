@@ -1,4 +1,4 @@
-// Reading what was written from the disk itself, past the page cache where the system allows (spec/sync.md 5).
+// Reading what was written from the disk itself, past the page cache where the system allows (spec/sync.md 1).
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { type CID, cidOf } from '../core/mod.ts'

@@ -1,4 +1,4 @@
-// Refresh: the pointer of a channel, then the manifest it names. One request when nothing is new (spec/sync.md 1, spec/trust.md 4).
+// Refresh: the pointer of a channel, then the manifest it names. One request when nothing is new (spec/sync.md 1, spec/trust.md 2).
 import {
   type CID,
   checkFreshness,

@@ -1,4 +1,4 @@
-// The trusted state of a node: what it has seen, in one atomic file. Damaged means an error, never a first run (spec/trust.md 5).
+// The trusted state of a node: what it has seen, in one atomic file. Damaged means an error, never a first run (spec/store.md 2).
 import { join } from 'node:path'
 import * as v from 'valibot'
 import {
