@@ -237,7 +237,7 @@ describe('parts of a blob', () => {
     await fetchAll(mirrors, sink)
     expect(same(sink.got.subarray(10_000), blob.bytes.subarray(10_000))).toBe(true)
     expect(remotes.map(({ calls }) => calls)).toEqual([['range 10000+290000'], ['range 150000+150000']])
-    expect(warnings()).toEqual(['remote1 is not used any more: a piece is wrong'])
+    expect(warnings()).toEqual([`remote1 is not used any more: blob ${blob.cid} of remote1: a piece is wrong`])
   })
 
   test('a remote that lacks a blob is remembered for that blob, not dropped', async () => {
@@ -262,7 +262,9 @@ describe('parts of a blob', () => {
     expect(await refusal(fetchAll(setUp([{ blob: wrong }, { blob: wrong }]).mirrors, new PieceSink()))).toMatch(
       /^corrupt: none of 2 remotes/,
     )
-    expect(await refusal(fetchAll(setUp([{ blob: wrong }]).mirrors, new PieceSink()))).toBe('corrupt: a piece is wrong')
+    expect(await refusal(fetchAll(setUp([{ blob: wrong }]).mirrors, new PieceSink()))).toBe(
+      `corrupt: blob ${blob.cid} of remote1: a piece is wrong`,
+    )
   })
 
   test('a blob that no remote has is unavailable', async () => {
