@@ -1,6 +1,7 @@
 // Loop devices: a partition inside an image file as a block device.
 import { realpath } from 'node:fs/promises'
 import { PsyblobError, visible } from '../core/mod.ts'
+import { dropAbandoned } from './mounts.ts'
 import type { Run } from './run.ts'
 
 type Listed = { readonly name: string; readonly offset: number; readonly 'back-file': string }
@@ -13,6 +14,8 @@ export async function attachLoop({ image, offset, size, run }: LoopOptions): Pro
     throw new PsyblobError('unsupported', `reading the partitions of ${visible(image)} needs root`, {
       hint: 'run it as root, or use folders as slots',
     })
+  // before anything is looked for: an abandoned mount takes its loop device along when it goes
+  await dropAbandoned(run)
   const path = await realpath(image)
   const { stdout } = await run(['losetup', '--json', '--output', 'NAME,OFFSET,BACK-FILE', '-j', path])
   const listed = stdout.length === 0 ? [] : (JSON.parse(stdout.toString('utf8')) as { loopdevices: readonly Listed[] }).loopdevices

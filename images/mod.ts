@@ -11,7 +11,17 @@ export {
   type RefreshedProduct,
   refreshProduct,
 } from './fetching.ts'
-export { componentOf, componentsOf, defaultCompat, type Node, type NodeOptions, openNode, openSource, trustOf } from './node.ts'
+export {
+  componentOf,
+  componentsOf,
+  defaultCompat,
+  type Node,
+  type NodeOptions,
+  openNode,
+  openSource,
+  slotComponentsOf,
+  trustOf,
+} from './node.ts'
 export { openRun, type Run } from './run.ts'
 export { type SlotName, slotNames } from './slot.ts'
 export { type SlotStatus, type Status, status } from './status.ts'

@@ -44,6 +44,11 @@ async function isAbandoned(dir: string): Promise<boolean> {
   )
 }
 
+/** Unmounts what a psyblob left mounted when it was killed. Its loop device goes with it. */
+export async function dropAbandoned(run: Run): Promise<void> {
+  for (const { dir } of await mounts()) if (await isAbandoned(dir)) await unmount(run, dir)
+}
+
 export interface MountedPlace {
   readonly dir: string
   /** Makes it writable if it is not. */
@@ -63,7 +68,7 @@ export type MountOptions = {
 /** Mounts `device` unless it is mounted already. Errors: `unsupported` (not root), `command-failed`. */
 export async function mountPlace({ device, label, type, write, run }: MountOptions): Promise<MountedPlace> {
   const number = await deviceNumber(device)
-  for (const mount of await mounts()) if (mount.device === number && (await isAbandoned(mount.dir))) await unmount(run, mount.dir)
+  await dropAbandoned(run)
   const there = (await mounts()).find((mount) => mount.device === number)
   if (there !== undefined) return borrowed(there, write, run)
   if (process.geteuid?.() !== 0)

@@ -1,5 +1,5 @@
 // One node: its store, its products, its slots, and the locks that keep two psyblobs from working on them at once.
-import { mkdir, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import {
   type Component,
@@ -18,10 +18,10 @@ import {
   lock,
   Meter,
   Mirrors,
+  makeFolder,
   openRemote,
   readState,
   type Trust,
-  translated,
   writeState,
 } from '../store/mod.ts'
 import { type Machine, openMachine } from './machine.ts'
@@ -62,6 +62,21 @@ export function componentOf(node: Node, name: string): Component {
 /** The products called `names`, or all when there are none. */
 export function componentsOf(node: Node, names: readonly string[]): readonly Component[] {
   return names.length === 0 ? node.components : names.map((name) => componentOf(node, name))
+}
+
+/** As `componentsOf`, but of a whole composition only what this version can install: the rest is told and left alone. */
+export function slotComponentsOf(node: Node, names: readonly string[]): readonly Component[] {
+  if (names.length > 0) return componentsOf(node, names)
+  const [slots, others] = [node.components.filter(hasSlots), node.components.filter((component) => !hasSlots(component))]
+  if (others.length > 0) {
+    const list = others.map((component) => `${component.name} (${component.target.kind})`).join(', ')
+    node.report({ type: 'warning', text: `left alone, for this version handles slots only: ${list}` })
+  }
+  return slots
+}
+
+function hasSlots(component: Component): boolean {
+  return component.target.kind === 'slots'
 }
 
 const machines: Readonly<Record<string, string>> = { x64: 'x86_64-uefi', arm64: 'aarch64-uefi', riscv64: 'riscv64-uefi', ia32: 'x86-uefi' }
@@ -125,10 +140,9 @@ export async function withStore<Result>(node: Node, work: () => Promise<Result>)
 
 /** Makes the store's folder, for commands that are about to write there. */
 export async function prepareStore(node: Node): Promise<void> {
-  await mkdir(node.store.dir, { recursive: true }).catch((error: unknown) => {
-    const told = translated(error, `making the store ${node.store.dir}`)
+  await makeFolder(node.store.dir).catch((told: unknown) => {
     throw isPsyblobError(told)
-      ? new PsyblobError(told.code, told.message, { cause: error, hint: 'name a folder that can be written with --store, or run as root' })
+      ? new PsyblobError(told.code, told.message, { cause: told, hint: 'name a folder that can be written with --store, or run as root' })
       : told
   })
 }

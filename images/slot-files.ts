@@ -6,6 +6,7 @@ import {
   checkManifestHeader,
   flushFolder,
   hasCode,
+  makeFolder,
   readLimited,
   roleOf,
   translated,
@@ -81,7 +82,7 @@ export async function refuseForeign(dir: string, label: string): Promise<void> {
 /** From here on the slot does not say that it is a release. The manifest is kept as a hint for the seeds. */
 export async function beginWriting(dir: string): Promise<void> {
   try {
-    await mkdir(join(dir, workFolder), { recursive: true })
+    await makeFolder(join(dir, workFolder))
     await rename(join(dir, 'manifest'), join(dir, replaced)).catch((error: unknown) => {
       if (!hasCode(error, 'ENOENT')) throw error
     })

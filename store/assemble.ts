@@ -1,9 +1,9 @@
 // Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
-import { flushFolder, readFull, translated, writeAll } from './files.ts'
+import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
 import { fileBytes } from './ingest.ts'
 import type { Mirrors } from './mirrors.ts'
 import { costOf, type EntryPlan, partPath } from './plan.ts'
@@ -34,9 +34,7 @@ type Job = (signal: AbortSignal) => Promise<void>
 /** Errors: `unavailable`, `corrupt` (no remote has the right bytes), `no-space`. What was written stays for the next run. */
 export async function assemble(options: AssembleOptions): Promise<readonly Assembled[]> {
   const { plans, parts, report } = options
-  await mkdir(parts, { recursive: true }).catch((error: unknown) => {
-    throw translated(error, `making ${parts}`)
-  })
+  await makeFolder(parts)
   const tally = new Tally(plans, report)
   const files: FileHandle[] = []
   const begin: Job[] = []

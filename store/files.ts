@@ -16,6 +16,17 @@ export function isTemporary(name: string): boolean {
   return name.startsWith('.') && name.endsWith('.tmp')
 }
 
+/** Makes a folder and those above it. Throws `no-space` and what else `translated` knows. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    // Node's recursive mkdir calls a full disk ENOENT
+    if (!hasCode(error, 'ENOENT')) throw translated(error, `making ${path}`)
+    throw new PsyblobError('no-space', `no space left while making ${path}`, { cause: error, hint: 'make room, or name another place' })
+  }
+}
+
 /** Makes the renames in `folder` durable. */
 export async function flushFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
@@ -50,7 +61,7 @@ export async function readFull(file: FileHandle, bytes: Uint8Array, position: nu
 
 /** Replaces or makes `path` so that after a crash it holds the old bytes or the new ones. Its folder is made when absent. */
 export async function writeWhole(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   const temporary = temporaryBeside(path)
   try {
     const file = await open(temporary, 'wx', mode)

@@ -1,9 +1,9 @@
 // The local store (/var/psyblob): manifests by serial with latest/current/previous links, chunk indexes, nothing a slot already has (spec/store.md).
-import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { lstat, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CID, cidOf, isPsyblobError, limits, PsyblobError, parseName, parseSerial, shardOf } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
-import { flushFolder, hasCode, isTemporary, readLimited, temporaryBeside, translated, writeWhole } from './files.ts'
+import { flushFolder, hasCode, isTemporary, makeFolder, readLimited, temporaryBeside, translated, writeWhole } from './files.ts'
 
 export const links = ['latest', 'current', 'previous'] as const
 export type LinkName = (typeof links)[number]
@@ -58,7 +58,7 @@ export class LocalStore {
     const path = join(this.dir, parseName(product, 'product'), name)
     const temporary = temporaryBeside(path)
     try {
-      await mkdir(dirname(path), { recursive: true })
+      await makeFolder(dirname(path))
       await symlink(String(parseSerial(serial)), temporary)
       await rename(temporary, path)
       await flushFolder(dirname(path))

@@ -1,7 +1,7 @@
 // psyblob check
 import { Command, Option } from 'clipanion'
 import { exitNo, PsyblobError, visible } from '../../core/mod.ts'
-import { type Checked, check, componentOf, componentsOf } from '../../images/mod.ts'
+import { type Checked, check, componentOf, slotComponentsOf } from '../../images/mod.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
 export class Check extends NodeCommand {
@@ -40,7 +40,7 @@ export class Check extends NodeCommand {
       throw new PsyblobError('usage', `check ${release} takes neither --version nor --path`, { hint: `psyblob check PRODUCT --version V` })
     const node = await this.node(this.rest)
     const answers: Checked[] = []
-    for (const component of componentsOf(node, this.rest))
+    for (const component of slotComponentsOf(node, this.rest))
       answers.push(await check(node, component, { slot: undefined, wanted: { release } }))
     return answers
   }

@@ -1,8 +1,7 @@
 // psyblob init
-import { mkdir } from 'node:fs/promises'
 import { Command, Option } from 'clipanion'
 import { keyIdText, parseName } from '../../core/mod.ts'
-import { initRepository, openWriter, translated } from '../../store/mod.ts'
+import { initRepository, makeFolder, openWriter } from '../../store/mod.ts'
 import { BaseCommand, wholeNumber } from '../command.ts'
 import { readSecretKey } from '../password.ts'
 
@@ -29,9 +28,7 @@ export class Init extends BaseCommand {
     const repo = parseName(this.repo ?? `key-${keyIdText(key.publicKey.id).toLowerCase()}`, 'repository')
     const channel = parseName(this.channel, 'channel')
     const remote = openWriter(this.remote)
-    await mkdir(remote.label, { recursive: true }).catch((error: unknown) => {
-      throw translated(error, `making ${remote.label}`)
-    })
+    await makeFolder(remote.label)
     await initRepository(remote, { key, repo, channel, now: this.context.clock(), days })
     this.ui.json({ remote: remote.label, repo, channel, key: key.publicKey.text })
     this.ui.data(`${repo}\n`)

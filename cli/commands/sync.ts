@@ -1,7 +1,7 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
 import { visible } from '../../core/mod.ts'
-import { componentsOf, openRun, type Synced, sync } from '../../images/mod.ts'
+import { openRun, type Synced, slotComponentsOf, sync } from '../../images/mod.ts'
 import { NodeCommand } from '../node-command.ts'
 import { bytesText, countText, secondsText } from '../ui/sizes.ts'
 
@@ -32,7 +32,7 @@ export class Sync extends NodeCommand {
   async work(): Promise<void> {
     const node = await this.node(this.products)
     const results: Synced[] = []
-    for (const component of componentsOf(node, this.products)) {
+    for (const component of slotComponentsOf(node, this.products)) {
       const result = await sync(node, component, {
         dryRun: this.isDryRun,
         force: this.isForced,

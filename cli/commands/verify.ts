@@ -1,7 +1,7 @@
 // psyblob verify
 import { Command, Option } from 'clipanion'
 import { exitCodes } from '../../core/mod.ts'
-import { type Audit, componentsOf, verifyRemotes, verifySlots, verifyStore } from '../../images/mod.ts'
+import { type Audit, slotComponentsOf, verifyRemotes, verifySlots, verifyStore } from '../../images/mod.ts'
 import { auditText } from '../audit-text.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
@@ -31,7 +31,7 @@ export class Verify extends NodeCommand {
     const { wantsStore, wantsRemotes } = this
     const node = await this.node(this.products)
     const audits: Audit[] = []
-    for (const component of componentsOf(node, this.products)) {
+    for (const component of slotComponentsOf(node, this.products)) {
       if (wantsStore) audits.push(await verifyStore(node, component))
       if (wantsRemotes) audits.push(...(await verifyRemotes(node, component)))
       if ((!wantsStore && !wantsRemotes) || slot !== undefined) audits.push(...(await verifySlots(node, component, slot)))

@@ -1,8 +1,8 @@
 // The EFI partition as a folder: mounted somewhere, or a plain one for containers and tests.
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PsyblobError } from '../../core/mod.ts'
-import { flushFolder, readLimited, translated, writeAll } from '../../store/mod.ts'
+import { flushFolder, makeFolder, readLimited, translated, writeAll } from '../../store/mod.ts'
 import { sectorBytes } from '../environment-block.ts'
 import type { StateFiles } from './state-files.ts'
 
@@ -13,7 +13,7 @@ export function folderStateFiles(dir: string): StateFiles {
     async create(name, bytes) {
       const path = join(dir, name)
       try {
-        await mkdir(dirname(path), { recursive: true })
+        await makeFolder(dirname(path))
         const file = await open(path, 'w', 0o644)
         try {
           await writeAll(file, bytes, 0)

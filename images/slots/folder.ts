@@ -1,8 +1,8 @@
 // A slot that is a plain folder: containers, tests, a partition that something else has mounted.
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PsyblobError, visible } from '../../core/mod.ts'
-import { translated } from '../../store/mod.ts'
+import { makeFolder } from '../../store/mod.ts'
 import type { Slot, SlotName } from '../slot.ts'
 
 export function folderSlot(name: SlotName, path: string): Slot {
@@ -16,9 +16,7 @@ export function folderSlot(name: SlotName, path: string): Slot {
         throw new PsyblobError('usage', `slot ${name}: ${visible(dir)} is no folder`, { hint: 'name a folder, or a block device' })
       if (there === undefined) {
         if (!write) throw new PsyblobError('not-found', `slot ${name}: no folder ${visible(dir)}`, { hint: 'psyblob sync makes it' })
-        await mkdir(dir, { recursive: true }).catch((error: unknown) => {
-          throw translated(error, `making ${dir}`)
-        })
+        await makeFolder(dir)
       }
       return { dir, close: async () => undefined }
     },

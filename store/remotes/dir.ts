@@ -137,7 +137,14 @@ export class DirRemote implements RemoteWriter {
 
   /** New folders are made durable before anything in them is. */
   async #makeFolder(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true })
+    const first = await mkdir(path, { recursive: true }).catch((error: unknown) => {
+      // Node's recursive mkdir calls a full disk ENOENT
+      if (!hasCode(error, 'ENOENT')) throw error
+      throw new PsyblobError('no-space', `no space left while making ${path}`, {
+        cause: error,
+        hint: 'make room, or publish to another place',
+      })
+    })
     if (first === undefined) return
     for (let folder = dirname(path); folder.length >= dirname(first).length; folder = dirname(folder)) {
       await flushFolder(folder)

@@ -94,6 +94,35 @@ describe('a disk image', () => {
     expect(await boot()).toMatchObject({ order: ['a', 'b'], copies: ['valid', 'valid'] })
   })
 
+  test('survives being killed at any moment: the next run finds no mount in its way and leaves none', async () => {
+    makeDisk(32)
+    await world.must(`sync os ${disk}`)
+    world.write('r3/squashfs', noise('r3', 12_000_000))
+    await world.must('publish os r3 --remote repo --key os.key')
+    const codes = new Set<number>()
+    for (const milliseconds of [150, 190, 230, 270, 310, 350]) {
+      const { code } = await world.psyblob(`sync os ${disk} --booted a`, {
+        started: (child) => setTimeout(() => child.kill('SIGKILL'), milliseconds),
+      })
+      codes.add(code)
+    }
+    expect([...codes].filter((code) => code !== 0 && code !== 137)).toEqual([])
+    await world.must(`sync os ${disk} --booted a`)
+    await world.must(`verify ${disk}`)
+    expect(mounted()).toEqual([[], []])
+  })
+
+  test('without the programs it takes is told which package has them', async () => {
+    makeDisk(24)
+    const missing = await world.psyblob(`sync os ${disk}`, { env: { PATH: world.path('no-programs') } })
+    expect(missing).toMatchObject({
+      code: 16,
+      stderr: expect.stringMatching(
+        /the program losetup is not installed\n {2}hint: on Debian: apt-get install mount; on Alpine: apk add losetup/,
+      ),
+    })
+  })
+
   test('is left as it was when there is nothing to find on it', async () => {
     world.write('disk.img', Buffer.alloc(4096))
     expect(await world.psyblob(`sync os ${disk}`)).toMatchObject({ code: 16, stderr: expect.stringContaining('GPT') })
@@ -130,6 +159,23 @@ describe('a disk image', () => {
       await world.must(`sync os ${disk}`)
     }
     expect((await world.must(`verify ${disk} --json`)).json.map((audit: { serial: number }) => audit.serial).sort()).toEqual([3, 4])
+  })
+})
+
+describe('a full disk', () => {
+  test('under the store is no space, and nothing is lost', async () => {
+    world.run('truncate', ['-s', '3M', 'full.img'])
+    world.run('mke2fs', ['-q', 'full.img'])
+    mkdirSync(world.path('full'))
+    world.run('mount', ['-o', 'loop', 'full.img', 'full'])
+    try {
+      world.run('bash', ['-c', 'head -c 4M /dev/zero > full/fill || true'])
+      const refused = await world.psyblob(`sync os --key os.pub --remote repo --slot-a a --slot-b b --esp esp --store full/store`)
+      expect(refused).toMatchObject({ code: 15, stderr: expect.stringMatching(/no-space: .*\n {2}hint: /) })
+    } finally {
+      world.run('umount', ['full'])
+    }
+    await world.must(`sync os ${world.node()}`)
   })
 })
 

@@ -171,7 +171,7 @@ test('a file that becomes shorter meanwhile ends the connection instead of the a
   await truncate(path, 500_000_000)
   const { hostname, port } = new URL(served.url)
   const told = await new Promise<string>((done) => {
-    request({ hostname, port, path: '/large', agent: false }, (response) => {
+    request({ hostname, port, path: '/large', agent: false, headers: { connection: 'keep-alive' } }, (response) => {
       response.once('data', () => void truncate(path, 1000))
       response.on('error', (error) => done(error.message)).on('end', () => done('ended'))
     }).end()

@@ -327,6 +327,10 @@ describe('stalls', () => {
     )
   })
 
+  test('hints without an answer end, though each of them is news', async () => {
+    expect(await readFrom({ raw: trickle(Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n'), 100) }, 0.3)).toBe('unavailable: URL/ does not come to an answer')
+  })
+
   test('whoever takes the bytes may be slow', async () => {
     const server = await bent({ body: blob.bytes })
     let got = 0
