@@ -61,10 +61,12 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((done) => stream.write('', () => done()))
 }
 
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // whoever read it has read enough
-  process.exit(error.code === 'EPIPE' ? 0 : exitBug)
-})
+// whoever read it has read enough; the work goes on, for a slot half written or a status 0 for nothing done would be worse than silence
+for (const stream of [stdout, stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.exit(exitBug)
+  })
+}
 main(process.argv.slice(2))
   .catch((error: unknown) => {
     stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error instanceof Error ? error.stack : String(error)}\n`)

@@ -79,14 +79,14 @@ export class Ui {
     const { code, message, hint } = error
     // in JSON mode the error is the value; people still read it on stderr
     if (this.#options.json) this.#options.stdout.write(`${JSON.stringify({ error: { code, message, hint: hint ?? null } })}\n`)
-    this.#note(`${code}: ${message}`)
+    this.#note(visible(`${code}: ${message}`))
     this.#talk(`psyblob: ${code}: ${visible(message)}\n${hint === undefined ? '' : `  hint: ${visible(hint)}\n`}`)
   }
 
   /** Prints what nobody foresaw. */
   bug(error: unknown): void {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.#note(stack)
+    this.#note(stack.split('\n').map(visible).join('\n'))
     if (this.#options.json)
       this.#options.stdout.write(
         `${JSON.stringify({ error: { code: 'bug', message: error instanceof Error ? error.message : String(error), hint: null } })}\n`,
@@ -128,6 +128,6 @@ function progressFor({ stdout, stderr, progress, quiet, json, env }: UiOptions):
   if (progress === 'none' || quiet) return noProgress()
   const write = (text: string) => void stderr.write(text)
   const isBar = progress === 'bar' || (progress === 'auto' && stderr.isTTY === true && env['TERM'] !== 'dumb')
-  if (isBar) return barProgress(write, clock, () => stderr.columns ?? 80)
+  if (isBar) return barProgress(write, clock, () => stderr.columns || 80)
   return progress === 'auto' && json ? noProgress() : lineProgress(write, clock)
 }

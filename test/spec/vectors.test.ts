@@ -1,0 +1,83 @@
+// Every vector of spec/vectors but those of signatures, which test/core runs: one case a file, good and bad.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parseChunkIndex } from '../../core/chunk-index.ts'
+import { chunks } from '../../core/chunker.ts'
+import { digestOf, parseCid } from '../../core/cid.ts'
+import { parseComposition } from '../../core/composition.ts'
+import { isPsyblobError } from '../../core/errors.ts'
+import { parseManifest } from '../../core/manifest.ts'
+import { parseName, parsePath, parseSerial, parseTime } from '../../core/names.ts'
+import { parsePointer } from '../../core/pointer.ts'
+import { grub } from '../../images/bootloaders/grub.ts'
+import { blake3 } from '../../store/blake3.ts'
+
+const root = join(import.meta.dirname, '../../spec/vectors')
+
+// biome-ignore lint/suspicious/noExplicitAny: each kind of vector has fields of its own
+type Vector = any
+
+const utf8 = (text: string) => new Uint8Array(Buffer.from(text))
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+
+/** 32-byte blocks: BLAKE3 of the seed followed by the block's number in decimal. */
+function bytesOf({ seed, length }: { readonly seed: string; readonly length: number }): Uint8Array {
+  const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, number) => blake3().digest(utf8(`${seed}${number}`)))
+  return new Uint8Array(Buffer.concat(blocks).subarray(0, length))
+}
+
+async function cuts(bytes: Uint8Array): Promise<readonly number[]> {
+  const lengths: number[] = []
+  const source = async function* () {
+    yield bytes
+  }
+  for await (const chunk of chunks(source())) lengths.push(chunk.length)
+  return lengths
+}
+
+/** What a reader makes of a vector; throws what it refuses. */
+const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
+  names: ({ kind, text, number }) => {
+    if (kind === 'path') return parsePath(text)
+    if (kind === 'time') return parseTime(text)
+    return kind === 'serial' ? parseSerial(number) : parseName(text, kind)
+  },
+  cid: ({ text }) => hex(digestOf(parseCid(text))),
+  manifest: ({ text }) => parseManifest(utf8(text), 'manifest').records.map(({ path }) => path),
+  pointer: ({ text }) => parsePointer(utf8(text)).version,
+  composition: ({ text }) => parseComposition(text, 'composition').map(({ name, channel, target }) => `${name} ${channel} ${target.kind}`),
+  'chunk-index': ({ bytes, size }) => {
+    const index = parseChunkIndex(new Uint8Array(Buffer.from(bytes, 'hex')), size, 'index')
+    return Array.from({ length: index.count }, (_, chunk) => index.length(chunk))
+  },
+  chunker: ({ bytes }) => cuts(bytesOf(bytes)),
+  'boot-state': ({ files }) => {
+    const read = async (name: string) => (files[name] === undefined ? undefined : new Uint8Array(Buffer.from(files[name], 'base64')))
+    return grub({ label: 'vector', read, create: () => Promise.reject(), writeSector: () => Promise.reject() }).read()
+  },
+}
+
+for (const [kind, reader] of Object.entries(readers)) {
+  const names = readdirSync(join(root, kind)).sort()
+  describe(`vectors of ${kind}`, () => {
+    test('are there, good and bad', () => {
+      expect(names.length).toBeGreaterThanOrEqual(3)
+    })
+
+    test.each(names)('%s', async (name) => {
+      const vector: Vector = JSON.parse(readFileSync(join(root, kind, name), 'utf8'))
+      expect(vector.what).toMatch(/\S/)
+      let got = 'ok'
+      let value: unknown
+      try {
+        value = await reader(vector)
+      } catch (error) {
+        if (!isPsyblobError(error)) throw error
+        got = error.code
+      }
+      expect(`${vector.what}: ${got}`).toBe(`${vector.what}: ${vector.expect}`)
+      if (vector.value !== undefined) expect(value).toEqual(vector.value)
+    })
+  })
+}
