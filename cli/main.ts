@@ -50,9 +50,9 @@ function unknownCommand(argv: readonly string[]): number {
   const what = first.startsWith('-')
     ? 'no command given'
     : `no command called ${visible(argv.slice(0, below === undefined ? 1 : 2).join(' '))}`
-  stderr.write(
-    `psyblob: usage: ${what}\n  hint: ${guess === undefined ? 'psyblob lists the commands' : `did you mean psyblob ${guess}?`}\n`,
-  )
+  const hint = guess === undefined ? 'psyblob lists the commands' : `did you mean psyblob ${guess}?`
+  if (argv.includes('--json')) stdout.write(`${JSON.stringify({ error: { code: 'usage', message: what, hint } })}\n`)
+  stderr.write(`psyblob: usage: ${what}\n  hint: ${hint}\n`)
   return exitCodes.usage
 }
 

@@ -4,7 +4,10 @@ import { openSecretKey, PsyblobError, parseSecretKeyFile, type SecretKey, visibl
 import { signatureEngine } from '../store/mod.ts'
 import type { CommandContext } from './command.ts'
 
-export type PasswordSource = { readonly context: Pick<CommandContext, 'stdin' | 'stderr' | 'env'>; readonly file: string | undefined }
+export type PasswordSource = {
+  readonly context: Pick<CommandContext, 'stdin' | 'stderr' | 'env' | 'signal'>
+  readonly file: string | undefined
+}
 
 /** The password, or undefined when nobody can be asked. */
 async function password(question: string, { context, file }: PasswordSource): Promise<Uint8Array | undefined> {
@@ -22,11 +25,12 @@ async function password(question: string, { context, file }: PasswordSource): Pr
   return context.stdin.isTTY === true ? Buffer.from(await ask(question, context)) : undefined
 }
 
-function ask(question: string, { stdin, stderr }: PasswordSource['context']): Promise<string> {
+function ask(question: string, { stdin, stderr, signal }: PasswordSource['context']): Promise<string> {
   return new Promise((resolve, reject) => {
     let typed = ''
     const end = (done: () => void) => {
       stdin.off('data', onData)
+      signal.removeEventListener('abort', onAbort)
       stdin.setRawMode(false)
       stdin.pause()
       stderr.write('\n')
@@ -40,6 +44,8 @@ function ask(question: string, { stdin, stderr }: PasswordSource['context']): Pr
         typed = character === '\u007f' || character === '\b' ? typed.slice(0, -1) : typed + character
       }
     }
+    const onAbort = () => end(() => reject(signal.reason))
+    signal.addEventListener('abort', onAbort)
     stderr.write(question)
     stdin.setRawMode(true)
     stdin.resume()

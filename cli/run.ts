@@ -28,7 +28,7 @@ export async function run(entry: CatalogueEntry, argv: string[]): Promise<number
     if (interruption.signal.aborted) process.exit(exitCodes.interrupted)
     interruption.abort(new PsyblobError('interrupted', 'interrupted', { hint: 'run the same command again: it goes on where it stopped' }))
   }
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt)
   const { stdin } = process
   const context = { stdin, stdout, stderr, env: process.env, colorDepth: 1, signal: interruption.signal, clock: () => Date.now() }
   try {
@@ -36,12 +36,14 @@ export async function run(entry: CatalogueEntry, argv: string[]): Promise<number
   } catch (error) {
     if (!isUsageError(error)) throw error
     const [line = ''] = error.message.split('\n')
-    stderr.write(
-      `psyblob: usage: ${visible(refusal(line))}\n  hint: ${usageLine(entry).replace('Usage: ', '').trim()}; psyblob ${name} --help explains it\n`,
-    )
+    const { options } = cli.definitions()[0] ?? { options: [] }
+    const message = visible(refusal(line, absentOption(options, argv)))
+    const hint = `${usageLine(entry).replace('Usage: ', '').trim()}; psyblob ${name} --help explains it`
+    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ error: { code: 'usage', message, hint } })}\n`)
+    stderr.write(`psyblob: usage: ${message}\n  hint: ${hint}\n`)
     return exitCodes.usage
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt).off('SIGHUP', interrupt)
   }
 }
 
@@ -50,8 +52,14 @@ function isUsageError(error: unknown): error is Error {
   return error instanceof Error && ['UsageError', 'UnknownSyntaxError', 'AmbiguousSyntaxError'].includes(error.name)
 }
 
+/** The first required option that was not given, e.g. `--key`. */
+function absentOption(options: readonly { readonly definition: string; readonly required: boolean }[], argv: readonly string[]) {
+  const names = options.filter(({ required }) => required).map(({ definition }) => definition.split(' ')[0] ?? '')
+  return names.find((name) => !argv.some((word) => word === name || word.startsWith(`${name}=`)))
+}
+
 /** clipanion's first line, in the form of our messages. */
-function refusal(line: string): string {
-  if (line.startsWith('Command not found')) return 'something that it needs is missing'
+function refusal(line: string, absent: string | undefined): string {
+  if (line.startsWith('Command not found')) return absent === undefined ? 'something that it needs is missing' : `${absent} is missing`
   return `${line.charAt(0).toLowerCase()}${line.slice(1)}`.replace(/\.$/, '')
 }

@@ -1,15 +1,17 @@
 // Bundles the command line into dist/: an entry and the chunks that commands load lazily. Packages with native parts stay outside.
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-rmSync(`${root}dist`, { recursive: true, force: true })
+// made aside and put in place whole: somebody may be running the old one
+const aside = `${root}node_modules/.cache/psyblob-${process.pid}`
+mkdirSync(`${root}node_modules/.cache`, { recursive: true })
 await build({
   absWorkingDir: root,
   entryPoints: { psyblob: 'cli/main.ts' },
-  outdir: 'dist',
+  outdir: aside,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -24,4 +26,6 @@ await build({
     js: "#!/usr/bin/env node\nimport { createRequire as psyblobRequire } from 'node:module'\nconst require = psyblobRequire(import.meta.url)",
   },
 })
-chmodSync(`${root}dist/psyblob.js`, 0o755)
+chmodSync(`${aside}/psyblob.js`, 0o755)
+rmSync(`${root}dist`, { recursive: true, force: true })
+renameSync(aside, `${root}dist`)

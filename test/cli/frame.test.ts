@@ -69,6 +69,9 @@ describe('psyblob', () => {
     expect(code).toBe(10)
     expect(JSON.parse(stdout)).toEqual({ error: { code: 'not-found', message: 'no composition at none', hint: expect.any(String) } })
     expect(stderr).toContain('psyblob: not-found: ')
+    const typo = await world.psyblob('snyc --json')
+    expect(typo.code).toBe(2)
+    expect(typo.json).toEqual({ error: { code: 'usage', message: 'no command called snyc', hint: 'did you mean psyblob sync?' } })
   })
 
   test('shows what comes from outside without its control characters', async () => {
@@ -112,6 +115,9 @@ describe('progress', () => {
     expect(log).toContain(' step flip slot a first')
     await world.psyblob('sync --composition none --log log.txt')
     expect(world.read('log.txt').toString()).toContain('not-found: no composition at none')
+    // nobody writes lines of their own into it
+    await world.psyblob(['serve', '--port', '1\n2026-01-01T00:00:00.000Z step flip\u001b[31m', '--log', 'log.txt'])
+    expect(world.read('log.txt').toString()).toMatch(/Z usage: --port is .* got 1\\u\{a\}2026.*\\u\{1b\}\[31m\n$/)
     expect(await world.psyblob('status --composition none --log no/such/folder')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('cannot write the log'),
@@ -130,6 +136,27 @@ describe('progress', () => {
     })
     expect((await server).code).toBe(0)
     expect(world.read('shown').toString()).toMatch(/GET http:\/\/127\.0\.0\.1:\d+\/channels\/stable\n/)
+  })
+})
+
+describe('a reader that has gone', () => {
+  beforeEach(async () => {
+    await world.withRelease()
+  })
+
+  test('does not stop a sync half-way, whichever pipe it closed', async () => {
+    for (const mode of ['lines', 'json']) {
+      world.remove('a')
+      world.remove('esp')
+      const { code } = await world.psyblob(`sync os ${world.node()} --progress ${mode}`, {
+        started: (child) => {
+          child.stdout?.destroy()
+          child.stderr?.destroy()
+        },
+      })
+      expect(code).toBe(0)
+      expect((await world.must(`check os a ${world.node()}`)).code).toBe(0)
+    }
   })
 })
 

@@ -191,6 +191,15 @@ describe('a node refuses', () => {
   })
 })
 
+describe('a release signed offline', () => {
+  test('by stock minisign is taken like any other', async () => {
+    world.remove('repo/manifests/os/2.minisig')
+    world.run('minisign', ['-S', '-H', '-W', '-s', 'os.key', '-m', 'repo/manifests/os/2', '-t', 'signed at the ceremony'])
+    expect((await world.must(`sync os ${world.node()} --booted a --json`)).json).toMatchObject({ serial: 2, slot: 'b' })
+    await world.must(`verify ${world.node()}`)
+  })
+})
+
 describe('a chunk index that is not there', () => {
   test('costs bytes, not safety: the whole blob is fetched instead', async () => {
     world.remove(blobOf('/squashfs', 'index'))

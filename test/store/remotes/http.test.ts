@@ -303,7 +303,9 @@ describe('servers that are no web servers', () => {
 
   test('a web server that speaks no TLS is unavailable over https', async () => {
     const server = await bent({ body: 'x' })
-    expect(await refusal(remoteAt(server.url.replace('http:', 'https:')).read(pointer, { limit }))).toMatch(/^unavailable: https:/)
+    expect(await refusal(remoteAt(server.url.replace('http:', 'https:'), { stallSeconds: 0.5 }).read(pointer, { limit }))).toMatch(
+      /^unavailable: https:/,
+    )
   })
 })
 
@@ -328,7 +330,9 @@ describe('stalls', () => {
   })
 
   test('hints without an answer end, though each of them is news', async () => {
-    expect(await readFrom({ raw: trickle(Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n'), 100) }, 0.3)).toBe('unavailable: URL/ does not come to an answer')
+    expect(await readFrom({ raw: trickle(Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n'), 100) }, 0.3)).toBe(
+      'unavailable: URL/ does not come to an answer',
+    )
   })
 
   test('whoever takes the bytes may be slow', async () => {

@@ -1,0 +1,75 @@
+// Other programs: run as a list of words, traced, with their failures told in ours.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { ProgressEvent } from '../../core/progress.ts'
+import { openRun } from '../../images/run.ts'
+
+let dir: string
+let told: ProgressEvent[]
+const run = openRun((event) => told.push(event))
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'psyblob-run-'))
+  told = []
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+describe('a program', () => {
+  test('gives its bytes, its talk and its status, and is traced as one could type it', async () => {
+    const { code, stdout, stderr } = await run(['sh', '-c', 'printf "\\000\\377"; echo talk >&2'])
+    expect([code, [...stdout], stderr]).toEqual([0, [0, 0xff], 'talk'])
+    expect(told).toEqual([{ type: 'trace', text: expect.stringMatching(/^run sh -c "/) }])
+  })
+
+  test('never meets a shell', async () => {
+    const word = '$(id) `id` ; * "\' \\'
+    expect((await run(['printf', '%s', word])).stdout.toString()).toBe(word)
+  })
+
+  test('that fails is told with its status and last line, made safe to print', async () => {
+    await expect(run(['sh', '-c', 'echo first >&2; printf "bad\\033[2J" >&2; exit 3'])).rejects.toMatchObject({
+      code: 'command-failed',
+      message: 'sh failed with status 3: bad\\u{1b}[2J',
+      hint: expect.stringContaining('-v'),
+    })
+  })
+
+  test('may fail in the ways that were allowed', async () => {
+    expect((await run(['sh', '-c', 'exit 2'], { allow: [2] })).code).toBe(2)
+    await expect(run(['sh', '-c', 'exit 3'], { allow: [2] })).rejects.toMatchObject({ code: 'command-failed' })
+  })
+
+  test('that is not there is unsupported, with the package of Debian and of Alpine', async () => {
+    const { PATH } = process.env
+    process.env['PATH'] = dir
+    try {
+      await expect(run(['mshowfat', '-i', 'x'])).rejects.toMatchObject({
+        code: 'unsupported',
+        hint: 'on Debian: apt-get install mtools; on Alpine: apk add mtools',
+      })
+    } finally {
+      process.env['PATH'] = PATH
+    }
+  })
+
+  test('ends when the work is called off, and the reason is passed on', async () => {
+    const pid = join(dir, 'pid')
+    const off = new AbortController()
+    const reason = new Error('called off')
+    const work = run(['sh', '-c', `echo $$ >${pid}; exec sleep 60`], { signal: off.signal })
+    const ended = expect(work).rejects.toBe(reason)
+    await expect.poll(() => readPid(pid)).toBeGreaterThan(0)
+    off.abort(reason)
+    await ended
+    expect(() => process.kill(readPid(pid), 0)).toThrow('ESRCH')
+  })
+})
+
+function readPid(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8'))
+  } catch {
+    return 0
+  }
+}
