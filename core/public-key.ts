@@ -43,5 +43,6 @@ export function parsePublicKey(source: string): PublicKey {
 
 /** The file that minisign reads with -p. */
 export function formatPublicKeyFile(key: PublicKey): string {
-  return `untrusted comment: minisign public key ${keyIdText(key.id)}\n${key.text}\n`
+  // minisign prints a number here, so leading zeros are not there
+  return `untrusted comment: minisign public key ${keyIdText(key.id).replace(/^0+(?=.)/, '')}\n${key.text}\n`
 }

@@ -39,7 +39,7 @@ describe('sync that was killed', () => {
 
   test('fetches only what was in flight', async () => {
     world.write('r3/kernel', noise('kernel 3', 100_000))
-    world.write('r3/squashfs', noise('all new', 40_000_000))
+    world.write('r3/squashfs', noise('all new', 150_000_000))
     await world.must('publish os r3 --remote repo --key os.key')
     const line = `sync os ${world.node()} --booted a --json`
     const whole = (await world.must(`${line} --dry-run`)).json

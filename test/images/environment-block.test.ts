@@ -1,11 +1,11 @@
 // GRUB's environment block, compared with what GRUB's own tool writes and reads.
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { blockBytes, formatEnvironment, parseEnvironment, sectorBytes } from '../../images/environment-block.ts'
+import { openRun } from '../../images/run.ts'
 
 let dir: string
 beforeAll(() => {
@@ -13,22 +13,23 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
-const grubEditenv = (...args: readonly string[]) => execFileSync('grub-editenv', args, { encoding: 'utf8' })
+const run = openRun(() => undefined)
+const grubEditenv = async (...args: readonly string[]) => (await run(['grub-editenv', ...args])).stdout.toString()
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 const block = (content: string) => new Uint8Array(Buffer.from(content.padEnd(blockBytes, '#'), 'latin1'))
 const header = '# GRUB Environment Block\n'
 
 describe('an environment block', () => {
-  test('is what grub-editenv lists', () => {
+  test('is what grub-editenv lists', async () => {
     const path = join(dir, 'ours')
     writeFileSync(path, formatEnvironment({ seq: '1000000001', order: 'ab', good: '', commit: '1000000001' }))
-    expect(grubEditenv(path, 'list')).toBe('seq=1000000001\norder=ab\ngood=\ncommit=1000000001\n')
+    expect((await grubEditenv(path, 'list')).trimEnd()).toBe('seq=1000000001\norder=ab\ngood=\ncommit=1000000001')
   })
 
-  test('written by grub-editenv is read, and written again byte for byte', () => {
+  test('written by grub-editenv is read, and written again byte for byte', async () => {
     const path = join(dir, 'theirs')
-    grubEditenv(path, 'create')
-    grubEditenv(path, 'set', 'tries_for=1000000001', 'tries=2')
+    await grubEditenv(path, 'create')
+    await grubEditenv(path, 'set', 'tries_for=1000000001', 'tries=2')
     const bytes = readFileSync(path)
     expect(Object.fromEntries(parseEnvironment(bytes) ?? [])).toEqual({ tries_for: '1000000001', tries: '2' })
     expect(text(formatEnvironment({ tries_for: '1000000001', tries: '2' }))).toBe(

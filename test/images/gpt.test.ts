@@ -1,6 +1,6 @@
 // Partition tables as sgdisk writes them, and as they must not be believed.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,8 @@ let made: Buffer
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'psyblob-gpt-'))
   image = join(dir, 'disk.img')
-  execFileSync('truncate', ['-s', '16M', image])
+  writeFileSync(image, '')
+  truncateSync(image, 16 * 1024 ** 2)
   execFileSync('/usr/sbin/sgdisk', ['--clear', '--new=1:1M:+4M', '--typecode=1:ef00', '--change-name=1:PSYOPSOSEFI', image], {
     stdio: 'ignore',
   })
