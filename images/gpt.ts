@@ -52,6 +52,8 @@ async function readTable(disk: FileHandle, sector: number): Promise<readonly Par
     if (type === '00000000-0000-0000-0000-000000000000') continue
     const first = Number(entry.readBigUInt64LE(32))
     const last = Number(entry.readBigUInt64LE(40))
+    // checksums hold for a table that somebody made wrong, too
+    if (last < first || !Number.isSafeInteger((last + 1) * sector)) return undefined
     const name = entry.toString('utf16le', 56, 128).replace(/\0.*$/s, '')
     partitions.push({ number: at + 1, name, offset: first * sector, size: (last - first + 1) * sector, type })
   }

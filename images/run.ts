@@ -32,6 +32,8 @@ export function openRun(report: Report): Run {
       reject: false,
       encoding: 'buffer',
       stdin: 'ignore',
+      // bytes as they are: a file that is read through a program may end with a line feed
+      stripFinalNewline: false,
       env: { LC_ALL: 'C', MTOOLS_SKIP_CHECK: '1' },
       ...(signal === undefined ? {} : { cancelSignal: signal }),
     })
@@ -45,7 +47,9 @@ export function openRun(report: Report): Run {
       })
     }
     if (result.exitCode !== 0 && !allow.includes(result.exitCode)) {
-      const line = stderr.trim().split('\n').at(-1) ?? ''
+      // mount ends every failure by pointing at dmesg; the reason stands before
+      const lines = stderr.trim().split('\n')
+      const line = (lines.findLast((text) => !text.includes('dmesg(1)')) ?? '').trim()
       throw new PsyblobError('command-failed', `${program} failed with status ${result.exitCode}: ${visible(line.slice(0, 300))}`, {
         hint: 'run it again with -v to see the command',
       })

@@ -8,8 +8,12 @@ import { type SlotName, slotNames } from '../slot.ts'
 /** In the order they are written: when the power goes between them, the other copy still holds. */
 const copies = ['state2/select', 'state1/select'] as const
 const triesFile = 'tries'
-/** Ten digits for ever: the length never changes, and no zero leads. */
+/** Ten digits for ever: the length never changes, no zero leads, and it fits into 31 bits. */
 const firstSeq = 1_000_000_000
+const lastSeq = 1_999_999_999
+/** What `tries` is about before GRUB has counted anything. */
+const noSeq = '0000000000'
+const seqPattern = /^1\d{9}$/
 
 type Selection = { readonly seq: number; readonly order: readonly [SlotName, SlotName]; readonly good: readonly SlotName[] }
 
@@ -18,7 +22,7 @@ function parseSelection(bytes: Uint8Array): Selection | undefined {
   const seq = variables?.get('seq')
   const order = variables?.get('order')
   const good = variables?.get('good')
-  if (variables === undefined || seq === undefined || variables.get('commit') !== seq || !/^[1-9]\d{9}$/.test(seq)) return undefined
+  if (variables === undefined || seq === undefined || variables.get('commit') !== seq || !seqPattern.test(seq)) return undefined
   if (order !== 'ab' && order !== 'ba') return undefined
   if (good === undefined || !['', 'a', 'b', 'ab'].includes(good)) return undefined
   return { seq: Number(seq), order: order === 'ab' ? ['a', 'b'] : ['b', 'a'], good: slotNames.filter((name) => good.includes(name)) }
@@ -35,7 +39,8 @@ function parseTries(bytes: Uint8Array | undefined): Tries | undefined {
   const variables = bytes === undefined ? undefined : parseEnvironment(bytes)
   const about = variables?.get('tries_for')
   const used = variables?.get('tries')
-  if (about === undefined || used === undefined || !/^\d{10}$/.test(about) || !/^[0-3]$/.test(used)) return undefined
+  if (about === undefined || used === undefined || !/^[0-3]$/.test(used)) return undefined
+  if (about !== noSeq && !seqPattern.test(about)) return undefined
   return { for: Number(about), used: Number(used) }
 }
 
@@ -71,11 +76,13 @@ export function grub(files: StateFiles): Bootloader {
         const there = await files.read(name)
         if (there === undefined || parseSelection(there) === undefined) await files.create(name, formatSelection(start))
       }
-      if (tries === undefined) await files.create(triesFile, formatEnvironment({ tries_for: '0000000000', tries: '0' }))
+      if (tries === undefined) await files.create(triesFile, formatEnvironment({ tries_for: noSeq, tries: '0' }))
     },
     async write({ order, good }) {
       const { selection, tries } = await find(files)
-      const next: Selection = { seq: Math.max(firstSeq, selection?.seq ?? tries?.for ?? 0) + 1, order: [...order], good }
+      const last = Math.max(firstSeq, selection?.seq ?? tries?.for ?? 0)
+      // after a thousand million writes it begins again: until both copies are written the old one counts, as ever
+      const next: Selection = { seq: last < lastSeq ? last + 1 : firstSeq + 1, order: [...order], good }
       const bytes = formatSelection(next)
       for (const name of copies) await files.writeSector(name, bytes)
       for (const name of copies) {

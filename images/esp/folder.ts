@@ -2,14 +2,14 @@
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PsyblobError } from '../../core/mod.ts'
-import { flushFolder, makeFolder, readLimited, translated, writeAll } from '../../store/mod.ts'
-import { sectorBytes } from '../environment-block.ts'
+import { flushFolder, hasCode, makeFolder, readFull, translated, writeAll } from '../../store/mod.ts'
+import { blockBytes, sectorBytes } from '../environment-block.ts'
 import type { StateFiles } from './state-files.ts'
 
 export function folderStateFiles(dir: string): StateFiles {
   return {
     label: dir,
-    read: (name) => readLimited(join(dir, name), 64 * 1024),
+    read: (name) => readSome(join(dir, name)),
     async create(name, bytes) {
       const path = join(dir, name)
       try {
@@ -46,5 +46,21 @@ export function folderStateFiles(dir: string): StateFiles {
         throw translated(error, `writing the boot state ${path}`)
       }
     },
+  }
+}
+
+/** Of a file that is too long only as much as it takes to know that: what FAT says after a power cut is told, never refused. */
+async function readSome(path: string): Promise<Uint8Array | undefined> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const bytes = Buffer.alloc(blockBytes + 1)
+      return bytes.subarray(0, await readFull(file, bytes, 0))
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw translated(error, `reading ${path}`)
   }
 }

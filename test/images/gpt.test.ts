@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Partition, readPartitions } from '../../images/gpt.ts'
 
@@ -55,6 +56,20 @@ describe('a partition table', () => {
   ])('with %s is refused with a hint', async (_, edit) => {
     change(edit)
     await expect(partitions()).rejects.toMatchObject({ code: 'unsupported', hint: expect.stringContaining('PSYOPSOSEFI') })
+  })
+
+  test.each([
+    ['ends before it begins', 40, 5n],
+    ['begins beyond any disk', 32, 1n << 62n],
+    ['ends beyond any disk', 40, (1n << 63n) - 1n],
+  ] as const)('whose checksums hold but in which a partition %s is refused', async (_, at, value) => {
+    change((bytes) => {
+      bytes.writeBigUInt64LE(value, 1024 + at)
+      bytes.writeUInt32LE(crc32(bytes.subarray(1024, 1024 + 128 * 128)), 512 + 88)
+      bytes.writeUInt32LE(0, 512 + 16)
+      bytes.writeUInt32LE(crc32(bytes.subarray(512, 512 + 92)), 512 + 16)
+    })
+    await expect(partitions()).rejects.toMatchObject({ code: 'unsupported' })
   })
 
   test('that is cut off at any place is refused', async () => {

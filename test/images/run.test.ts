@@ -17,8 +17,8 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
 describe('a program', () => {
   test('gives its bytes, its talk and its status, and is traced as one could type it', async () => {
-    const { code, stdout, stderr } = await run(['sh', '-c', 'printf "\\000\\377"; echo talk >&2'])
-    expect([code, [...stdout], stderr]).toEqual([0, [0, 0xff], 'talk'])
+    const { code, stdout, stderr } = await run(['sh', '-c', 'printf "\\377\\n"; echo talk >&2'])
+    expect([code, [...stdout], stderr]).toEqual([0, [0xff, 0x0a], 'talk\n'])
     expect(told).toEqual([{ type: 'trace', text: expect.stringMatching(/^run sh -c "/) }])
   })
 
@@ -32,6 +32,14 @@ describe('a program', () => {
       code: 'command-failed',
       message: 'sh failed with status 3: bad\\u{1b}[2J',
       hint: expect.stringContaining('-v'),
+    })
+  })
+
+  test('that points at dmesg last is told with what it said before', async () => {
+    await expect(
+      run(['sh', '-c', 'echo "mount: bad superblock" >&2; echo "   dmesg(1) may have more" >&2; exit 32']),
+    ).rejects.toMatchObject({
+      message: 'sh failed with status 32: mount: bad superblock',
     })
   })
 
@@ -57,7 +65,7 @@ describe('a program', () => {
     const pid = join(dir, 'pid')
     const off = new AbortController()
     const reason = new Error('called off')
-    const work = run(['sh', '-c', `echo $$ >${pid}; exec sleep 60`], { signal: off.signal })
+    const work = run(['sh', '-c', `echo $$ >${pid}; exec sleep 300`], { signal: off.signal })
     const ended = expect(work).rejects.toBe(reason)
     await expect.poll(() => readPid(pid)).toBeGreaterThan(0)
     off.abort(reason)

@@ -115,6 +115,29 @@ describe('the boot state', () => {
     }
   })
 
+  test('begins again after the last seq, and one above it is damaged', async () => {
+    const bootloader = grub(folderStateFiles(dir))
+    await bootloader.prepare()
+    const put = (seq: string) => {
+      for (const name of select) writeFileSync(path(name), formatEnvironment({ seq, order: 'ab', good: 'a', commit: seq }))
+    }
+    put('1999999999')
+    expect(await bootloader.write(ba)).toMatchObject({ seq: 1_000_000_001, ...ba, copies: ['valid', 'valid'] })
+    put('2000000000')
+    expect(await bootloader.read()).toMatchObject({ seq: undefined, copies: ['damaged', 'damaged'] })
+  })
+
+  test('of any length is damaged, not an error', async () => {
+    const bootloader = grub(folderStateFiles(dir))
+    await bootloader.prepare()
+    for (const length of [0, 1023, 1025, 70_000, 10_000_000]) {
+      writeFileSync(path('state1/select'), Buffer.alloc(length, '#'))
+      expect((await bootloader.read()).copies).toEqual(['damaged', 'valid'])
+    }
+    await bootloader.prepare()
+    expect((await bootloader.read()).copies).toEqual(['valid', 'valid'])
+  })
+
   test('that did not stick is corrupt, with a hint', async () => {
     const files = folderStateFiles(dir)
     await grub(files).prepare()
@@ -151,6 +174,14 @@ describe('the count of tries', () => {
     expect((await bootloader.read()).tries).toBeUndefined()
     await bootloader.prepare()
     expect((await bootloader.read()).tries).toBe(0)
+  })
+
+  test('that names a seq which cannot be is mended, and never leads to one', async () => {
+    await withTries({ tries_for: '9999999999', tries: '3' })
+    for (const name of select) writeFileSync(path(name), '')
+    const bootloader = grub(folderStateFiles(dir))
+    await bootloader.prepare()
+    expect(await bootloader.write(ba)).toMatchObject({ seq: 1_000_000_001, tries: 0, copies: ['valid', 'valid'] })
   })
 
   test('keeps seq from repeating when both copies are lost', async () => {
