@@ -29,9 +29,9 @@ export type SlotContent =
 /** Reads the slot's manifest and verifies it. Says nothing of the files. */
 export async function readSlot(dir: string, expected: { readonly product: string; readonly key: PublicKey }): Promise<SlotContent> {
   const what = `manifest in ${dir}`
-  const body = await readLimited(join(dir, 'manifest'), limits.manifest)
-  if (body === undefined) return { state: 'empty', unfinished: (await sizeOf(join(dir, workFolder))) !== undefined }
   try {
+    const body = await readLimited(join(dir, 'manifest'), limits.manifest)
+    if (body === undefined) return { state: 'empty', unfinished: (await sizeOf(join(dir, workFolder))) !== undefined }
     const signatures = await readLimited(join(dir, 'manifest.minisig'), limits.minisig)
     if (signatures === undefined)
       throw new PsyblobError('untrusted', `${what} has no signature beside it`, { hint: 'psyblob sync writes the slot anew' })
@@ -62,7 +62,27 @@ async function sizeOf(path: string): Promise<number | undefined> {
 
 /** The body of the manifest that is there, or of the one that is being replaced: a hint where seeds are, never believed. */
 export async function formerManifest(dir: string): Promise<Uint8Array | undefined> {
-  return (await readLimited(join(dir, 'manifest'), limits.manifest)) ?? (await readLimited(join(dir, replaced), limits.manifest))
+  for (const name of ['manifest', replaced]) {
+    try {
+      const body = await readLimited(join(dir, name), limits.manifest)
+      if (body !== undefined) return body
+    } catch (error) {
+      // only a hint: one that cannot be read is none
+      if (!(error instanceof PsyblobError)) throw error
+    }
+  }
+  return undefined
+}
+
+/** True when the file called manifest is one of psyblob's, whoever signed it. */
+async function holdsManifest(dir: string): Promise<boolean> {
+  try {
+    const body = await readLimited(join(dir, 'manifest'), limits.manifest)
+    return body !== undefined && Buffer.from(body.subarray(0, 64)).toString('latin1').startsWith('{"psyblob":"manifest/')
+  } catch (error) {
+    if (error instanceof PsyblobError) return false
+    throw error
+  }
 }
 
 /** Throws `conflict` when the folder holds files that no psyblob put there and no boot image is called so: it may be somebody's home. */
@@ -71,7 +91,7 @@ export async function refuseForeign(dir: string, label: string): Promise<void> {
     if (hasCode(error, 'ENOENT')) return []
     throw translated(error, `reading ${dir}`)
   })
-  if (names.includes('manifest') || names.includes(workFolder)) return
+  if (names.includes(workFolder) || (await holdsManifest(dir))) return
   const foreign = names.find((name) => name !== 'lost+found' && name !== 'manifest.minisig' && roleOf(name) === 'file')
   if (foreign === undefined) return
   throw new PsyblobError('conflict', `slot ${visible(label)} holds something that is no release: ${visible(foreign)}`, {

@@ -174,7 +174,7 @@ export async function repair(
         })
         if (!options.dryRun) {
           // the bytes are the same as before: a slot that was known to boot still is
-          if (before.good.includes(target)) {
+          if (before.good.includes(target) && content.state === 'release') {
             const { order, good } = await machine.bootloader.read()
             await machine.bootloader.write({ order, good: [...good, target].sort() })
           }

@@ -45,7 +45,7 @@ export class Sync extends NodeCommand {
     this.ui.json(
       results.length === 1 ? printable(results[0] as Synced, this.isDryRun) : results.map((result) => printable(result, this.isDryRun)),
     )
-    const isNew = results.some((result) => result.changed || result.activated)
+    const isNew = results.some((result) => result.activated)
     if (this.isRebooting && isNew && !this.isDryRun && this.disk === undefined) {
       this.ui.say('rebooting')
       await openRun(this.ui.report)(['reboot'])
