@@ -76,7 +76,9 @@ export class Publish extends BaseCommand {
     this.ui.json(published)
     const { serial, version, changed, bytes, blobs, expires } = published
     if (!changed) {
-      this.ui.data(`${named} ${serial} (${visible(version)}) has this content already: nothing changed\n`)
+      this.ui.data(
+        `${named} ${serial} (${visible(version)}) has this content already: ${bytes.uploaded === 0 ? 'nothing changed' : `${countText(blobs.uploaded, 'missing blob')} put back`}\n`,
+      )
       this.ui.say(`the pointer expires ${expires}; psyblob publish --refresh signs it again`)
     } else
       this.ui.data(

@@ -59,7 +59,7 @@ describe('publish', () => {
       [0, 0],
       [0, 11],
     ]).toContainEqual(codes)
-    for (const { code, stderr } of outcomes) if (code === 11) expect(stderr).toMatch(/conflict: .*\n {2}hint: run the same command again/)
+    for (const { code, stderr } of outcomes) if (code === 11) expect(stderr).toMatch(/conflict: .*\n {2}hint: .*run the same command again/)
     await world.must('verify os --remote --key os.pub --remote repo')
   })
 
