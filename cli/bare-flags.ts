@@ -1,14 +1,25 @@
-// `verify --store` means "audit the store", `--store DIR` means "it is there"; the same with --remote. Told apart by what follows.
+// `verify --store` means "audit the store", `--store DIR` means "it is there"; the same with --remote. Told apart by what stands around it.
 import { existsSync } from 'node:fs'
 
 const bare: Readonly<Record<string, string>> = { '--store': '--audit-store', '--remote': '--audit-remote' }
+const withoutValue = ['--json', '-q', '--quiet', '-v', '--verbose', ...Object.values(bare)]
 
-/** Replaces flags that have no value by names of their own. A word with a slash or colon is a value, another one if it exists as a folder. */
+/**
+ * Replaces flags that have no value by names of their own. A word with a slash or colon is a value, so is one that exists, and any word
+ * once the product has been named.
+ */
 export function nameBareFlags(argv: readonly string[]): string[] {
-  return argv.map((word, at) => {
-    const replacement = bare[word]
+  const named: string[] = []
+  let products = -1 // the command itself is the first word
+  let isValue = false
+  for (const [at, word] of argv.entries()) {
     const next = argv[at + 1]
-    if (replacement === undefined || (next !== undefined && !next.startsWith('-') && (/[/:]/.test(next) || existsSync(next)))) return word
-    return replacement
-  })
+    const replacement: string | undefined = isValue ? undefined : bare[word]
+    const hasValue: boolean = next !== undefined && !next.startsWith('-') && (products > 0 || /[/:]/.test(next) || existsSync(next))
+    named.push(replacement === undefined || hasValue ? word : replacement)
+    if (isValue) isValue = false
+    else if (!word.startsWith('-')) products++
+    else isValue = replacement === undefined ? !word.includes('=') && !withoutValue.includes(word) : hasValue
+  }
+  return named
 }

@@ -67,6 +67,10 @@ for (const stream of [stdout, stderr]) {
     if (error.code !== 'EPIPE') process.exit(exitBug)
   })
 }
+process.on('uncaughtException', (error) => {
+  stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error.stack ?? String(error)}\n`)
+  process.exit(exitBug)
+})
 main(process.argv.slice(2))
   .catch((error: unknown) => {
     stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error instanceof Error ? error.stack : String(error)}\n`)

@@ -75,12 +75,18 @@ export class Ui {
 
   /** Prints an error as every command does. */
   fail(error: PsyblobError): void {
-    this.#progress.finish()
     const { code, message, hint } = error
     // in JSON mode the error is the value; people still read it on stderr
     if (this.#options.json) this.#options.stdout.write(`${JSON.stringify({ error: { code, message, hint: hint ?? null } })}\n`)
-    this.#note(visible(`${code}: ${message}`))
-    this.#talk(`psyblob: ${code}: ${visible(message)}\n${hint === undefined ? '' : `  hint: ${visible(hint)}\n`}`)
+    this.tell(error)
+  }
+
+  /** Prints an error for people and goes on; `about` is what it was about, e.g. a product. */
+  tell({ code, message, hint }: PsyblobError, about?: string): void {
+    this.#progress.finish()
+    const text = about === undefined ? message : `${about}: ${message}`
+    this.#note(visible(`${code}: ${text}`))
+    this.#talk(`psyblob: ${code}: ${visible(text)}\n${hint === undefined ? '' : `  hint: ${visible(hint)}\n`}`)
   }
 
   /** Prints what nobody foresaw. */

@@ -184,7 +184,7 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
 async function install(options: ApplyOptions, slot: OpenSlot | undefined, other: OpenSlot | undefined): Promise<Applied> {
   const { machine, target, release, meter, report, signal, dryRun } = options
   const { manifest } = release
-  if (slot !== undefined && !options.force) await refuseForeign(slot.dir, machine.slots[target].label)
+  if (slot !== undefined && !options.force) await refuseForeign(slot.dir, options.product, machine.slots[target].label)
   report({ type: 'step', step: 'plan' })
   const planned = await plan(options, slot, other)
   const lines = planned.plans.map(lineOf)

@@ -1,7 +1,7 @@
 // Which slot boots next, and which are known to boot: activate, mark, rollback (spec/boot-state.md 4).
 import { type Component, PsyblobError } from '../core/mod.ts'
-import { readState, writeState } from '../store/mod.ts'
 import { contents, followSlots, runningSlot, type SlotContents } from './current.ts'
+import { avoidRelease, changeKnown } from './known.ts'
 import type { Machine } from './machine.ts'
 import { type Node, prepareStore, recordResult, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
@@ -38,7 +38,7 @@ async function choosing(node: Node, component: Component, command: string, work:
 export async function activate(node: Node, component: Component, slot: SlotName): Promise<Choice> {
   return choosing(node, component, 'activate', async (of) => {
     await requireRelease(of, slot)
-    await avoid(of, serialIn(of.slots, slot), false)
+    await avoid(of, slot, false)
     const { good } = await of.machine.bootloader.read()
     return write(of, slot, [slot, otherSlot(slot)], good)
   })
@@ -54,7 +54,7 @@ export async function rollback(node: Node, component: Component): Promise<Choice
     const leave = of.machine.booted !== undefined && order[0] !== running ? order[0] : running
     const to = otherSlot(leave)
     await requireRelease(of, to)
-    await avoid(of, serialIn(of.slots, leave), true)
+    await avoid(of, leave, true)
     return write(of, to, [to, leave], good)
   })
 }
@@ -66,16 +66,15 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
     if (slot === undefined)
       throw new PsyblobError('usage', 'it is not known which slot runs', { hint: `name it: psyblob mark ${verdict} a` })
     const { order, good } = await of.machine.bootloader.read()
-    const serial = serialIn(of.slots, slot)
     if (verdict === 'good') {
       await requireRelease(of, slot)
-      await avoid(of, serial, false)
+      await avoid(of, slot, false)
       const choice = await write(of, slot, order, [...new Set([...good, slot])].sort())
       // the floor follows the boot loader's state, never the other way round: a release that booted well is what nothing older replaces
-      await raiseFloor(of, serial)
+      await raiseFloor(of, slot)
       return choice
     }
-    await avoid(of, serial, true)
+    await avoid(of, slot, true)
     const other = otherSlot(slot)
     const next = order[0] === slot && of.slots[other].state === 'release' ? ([other, slot] as const) : order
     return write(
@@ -85,11 +84,6 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
       good.filter((name) => name !== slot),
     )
   })
-}
-
-function serialIn(slots: SlotContents, slot: SlotName): number | undefined {
-  const content = slots[slot]
-  return content.state === 'release' ? content.release.manifest.serial : undefined
 }
 
 async function requireRelease({ machine, slots }: Work, slot: SlotName): Promise<void> {
@@ -136,29 +130,15 @@ async function write(
   return { product: component.name, slot, serial: release?.serial ?? null, version: release?.version ?? null, order, good, changed: !same }
 }
 
-/** Remembers, or forgets, that a serial is not wanted here. */
-async function avoid({ node, component }: Work, serial: number | undefined, wanted: boolean): Promise<void> {
-  await changeProduct({ node, component }, (known) => {
-    const others = (known.avoided ?? []).filter((other) => other !== serial)
-    const avoided = wanted && serial !== undefined ? [...others, serial] : others
-    return avoided.length === (known.avoided ?? []).length && !wanted ? known : { ...known, avoided }
-  })
+/** Remembers, or forgets, that what lies in a slot is not wanted here. */
+async function avoid({ node, component, slots }: Work, slot: SlotName, wanted: boolean): Promise<void> {
+  const content = slots[slot]
+  if (content.state === 'release') await avoidRelease(node, component, content.release, wanted)
 }
 
-async function raiseFloor({ node, component }: Work, serial: number | undefined): Promise<void> {
-  if (serial !== undefined)
-    await changeProduct({ node, component }, (known) => ((known.floor ?? 0) >= serial ? known : { ...known, floor: serial }))
-}
-
-type ProductState = Awaited<ReturnType<typeof readState>>['products'][string]
-
-async function changeProduct(
-  { node, component }: Pick<Work, 'node' | 'component'>,
-  change: (known: ProductState) => ProductState,
-): Promise<void> {
-  const state = await readState(node.store.dir)
-  const known = Object.hasOwn(state.products, component.name) ? state.products[component.name] : undefined
-  if (known === undefined) return
-  const changed = change(known)
-  if (changed !== known) await writeState(node.store.dir, { ...state, products: { ...state.products, [component.name]: changed } })
+async function raiseFloor({ node, component, slots }: Work, slot: SlotName): Promise<void> {
+  const content = slots[slot]
+  if (content.state !== 'release') return
+  const { serial } = content.release.manifest
+  await changeKnown(node, component, content.release, (known) => ((known.floor ?? 0) >= serial ? known : { ...known, floor: serial }))
 }

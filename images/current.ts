@@ -1,6 +1,7 @@
 // Which slot the machine runs from, and the links of the store that follow it (spec/store.md).
 import { isPsyblobError, type PublicKey } from '../core/mod.ts'
 import { keepManifest, type VerifiedManifest } from '../store/mod.ts'
+import type { BootState } from './bootloader.ts'
 import type { Machine } from './machine.ts'
 import type { Node } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
@@ -44,6 +45,17 @@ export async function runningSlot(machine: Machine, slots: SlotContents): Promis
   if (proven.length === 1) return proven[0]
   const primary = seq === undefined ? undefined : order.find((name) => filled.includes(name))
   return primary ?? filled[0]
+}
+
+/**
+ * The release that the boot loader was told to try first, tried three times, and left for the other slot, which runs now. Undefined when
+ * that did not happen (spec/boot-state.md 6).
+ */
+export function fellBackFrom(machine: Machine, slots: SlotContents, { order, good, tries }: BootState): VerifiedManifest | undefined {
+  const [first] = order
+  if (machine.booted === undefined || first === machine.booted || good.includes(first) || tries !== 3) return undefined
+  const content = slots[first]
+  return content.state === 'release' ? content.release : undefined
 }
 
 /** Points `current` at what the machine runs, or boots next when that is not known, and `previous` at what it was before. */

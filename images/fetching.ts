@@ -16,6 +16,7 @@ import {
 } from '../store/mod.ts'
 import { type Applied, apply } from './apply.ts'
 import { contents, followSlots, runningSlot } from './current.ts'
+import { changeKnown } from './known.ts'
 import { type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 
@@ -72,7 +73,7 @@ export async function downloadProduct(node: Node, component: Component, dir: str
     const trust = trustOf(component)
     node.report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
     const state = await readState(node.store.dir)
-    const { release } = await refresh({
+    const { release, pointer } = await refresh({
       trust,
       mirrors: source.mirrors,
       store: node.store,
@@ -84,6 +85,7 @@ export async function downloadProduct(node: Node, component: Component, dir: str
     const downloaded = await download({
       trust,
       release,
+      pointer,
       mirrors: source.mirrors,
       to: openWriter(dir),
       report: node.report,
@@ -153,6 +155,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
         })
         if (!dryRun) {
           await keepManifest(node.store, component.name, release)
+          await changeKnown(node, component, release, (before) => before)
           await followSlots(node, component.name, trust.key, machine)
           await recordResult(node, component.name, 'apply', undefined)
         }

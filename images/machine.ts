@@ -1,7 +1,7 @@
 // The machine a product is installed on: two slots and a boot loader, of this system, of a disk image, or made of folders.
 import { open, readFile, realpath, stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
-import { type Place, PsyblobError, type Report, type SlotsTarget, visible } from '../core/mod.ts'
+import { basename, dirname, join, resolve } from 'node:path'
+import { isPsyblobError, type Place, PsyblobError, type Report, type SlotsTarget, visible } from '../core/mod.ts'
 import { hasCode, translated } from '../store/mod.ts'
 import type { Bootloader } from './bootloader.ts'
 import { grub } from './bootloaders/grub.ts'
@@ -13,7 +13,7 @@ import { deviceNumber, type MountedPlace, mountPlace, mounts } from './mounts.ts
 import { deviceOf, fileSystemLabel } from './places.ts'
 import type { Run } from './run.ts'
 import type { Slot, SlotName } from './slot.ts'
-import { type DeviceSlot, deviceSlot } from './slots/device.ts'
+import { type DevicePlace, type DeviceSlot, deviceSlot } from './slots/device.ts'
 import { folderSlot } from './slots/folder.ts'
 
 export interface Machine {
@@ -21,8 +21,8 @@ export interface Machine {
   readonly bootloader: Bootloader
   /** The slot this system runs from, or that counts as such; undefined when none does. */
   readonly booted: SlotName | undefined
-  /** The same text for everybody who means the same slots: what is locked. */
-  readonly identity: string
+  /** What is locked, one text a slot, sorted: the same for everybody who means that slot, by whatever name. */
+  readonly identities: readonly string[]
   /** Puts everything back as it was. */
   close(): Promise<void>
 }
@@ -34,9 +34,8 @@ export type MachineOptions = {
   readonly booted: SlotName | undefined
   readonly run: Run
   readonly report: Report
-  readonly signal?: AbortSignal | undefined
   /** The kernel's command line. Default: that of this system. */
-  readonly cmdline?: string
+  readonly cmdline?: string | undefined
 }
 
 const labels = { a: 'psyopsOS-A', b: 'psyopsOS-B', esp: 'PSYOPSOSEFI' } as const
@@ -46,7 +45,7 @@ export async function openMachine(target: SlotsTarget, options: MachineOptions):
   return options.disk === undefined ? openPlaces(target, options) : openDisk(options.disk, options)
 }
 
-async function openPlaces(target: SlotsTarget, { booted, run, cmdline }: MachineOptions): Promise<Machine> {
+async function openPlaces(target: SlotsTarget, { booted, run, cmdline, report }: MachineOptions): Promise<Machine> {
   const places = { a: target.a ?? { label: labels.a }, b: target.b ?? { label: labels.b } }
   const make = (name: SlotName) => {
     const place = places[name]
@@ -56,7 +55,7 @@ async function openPlaces(target: SlotsTarget, { booted, run, cmdline }: Machine
   }
   const slots = { a: make('a'), b: make('b') }
   const esp = lazyStateFiles(target.esp ?? { label: labels.esp }, run)
-  const identities = await Promise.all([places.a, places.b].map(identityOf))
+  const identities = await Promise.all([places.a, places.b].map((place) => identityOf(place, run)))
   if (identities[0] === identities[1])
     throw new PsyblobError('usage', `slots a and b are the same place: ${visible(placeText(places.a))}`, {
       hint: 'name two different ones',
@@ -65,11 +64,8 @@ async function openPlaces(target: SlotsTarget, { booted, run, cmdline }: Machine
     slots,
     bootloader: grub(esp.files),
     booted: booted ?? bootedSlot(cmdline ?? (await readFile('/proc/cmdline', 'utf8').catch(() => '')), places),
-    identity: `slots:${identities.join('|')}`,
-    close: async () => {
-      await closeAll([slots.a, slots.b])
-      await esp.close()
-    },
+    identities: identities.sort(),
+    close: () => closeAll([slots.a, slots.b, esp], report),
   }
 }
 
@@ -78,10 +74,26 @@ function placeText(place: Place): string {
   return 'device' in place ? place.device : place.label
 }
 
-async function identityOf(place: Place): Promise<string> {
-  if ('label' in place) return `label:${place.label}`
-  const path = resolve('dir' in place ? place.dir : place.device)
-  return realpath(path).catch(() => path)
+/** Two names of one thing give one text: a device by its number, a folder that is there by its inode. */
+async function identityOf(place: Place, run: Run): Promise<string> {
+  if ('dir' in place) {
+    const path = resolve(place.dir)
+    const state = await stat(path).catch(() => undefined)
+    return state === undefined ? `path:${await settled(path)}` : `inode:${state.dev}:${state.ino}`
+  }
+  try {
+    return `device:${await deviceNumber(await deviceOf(place, run))}`
+  } catch (error) {
+    // what is not there cannot be written either
+    if (!isPsyblobError(error)) throw error
+    return `place:${placeText(place)}`
+  }
+}
+
+/** The path with the links in the part of it that is there resolved. */
+async function settled(path: string): Promise<string> {
+  const parent = dirname(path)
+  return realpath(path).catch(async () => (parent === path ? path : join(await settled(parent), basename(path))))
 }
 
 /** The slot that `psyopsos=LABEL` on the kernel's command line names. */
@@ -95,12 +107,25 @@ function bootedSlot(cmdline: string, places: Readonly<Record<SlotName, Place>>):
   return named('a') ? 'a' : named('b') ? 'b' : undefined
 }
 
-async function closeAll(slots: readonly (Slot | DeviceSlot)[]): Promise<void> {
-  for (const slot of slots) if ('close' in slot) await slot.close()
+/** Closes every one, whatever becomes of the others. The work is done by then: what cannot be put back is told, and fails nothing. */
+async function closeAll(things: readonly (Slot | DeviceSlot | Closable)[], report: Report): Promise<void> {
+  const bugs: unknown[] = []
+  for (const thing of things) {
+    if (!('close' in thing)) continue
+    try {
+      await thing.close()
+    } catch (error) {
+      if (isPsyblobError(error)) report({ type: 'warning', text: `not put back as it was: ${error.message}` })
+      else bugs.push(error)
+    }
+  }
+  if (bugs.length > 0) throw bugs[0]
 }
 
+type Closable = { close(): Promise<void> }
+
 /** The state files of an EFI partition that is looked for when it is first needed. */
-function lazyStateFiles(place: Place, run: Run): { readonly files: StateFiles; close(): Promise<void> } {
+function lazyStateFiles(place: Place, run: Run): Closable & { readonly files: StateFiles } {
   if ('dir' in place) return { files: folderStateFiles(resolve(place.dir)), close: async () => undefined }
   let mounted: MountedPlace | undefined
   let opened: Promise<StateFiles> | undefined
@@ -130,7 +155,7 @@ function lazyStateFiles(place: Place, run: Run): { readonly files: StateFiles; c
   }
 }
 
-async function openDisk(disk: string, { booted, run }: MachineOptions): Promise<Machine> {
+async function openDisk(disk: string, { booted, run, report, cmdline }: MachineOptions): Promise<Machine> {
   const path = await realpath(disk).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT', 'ENOTDIR'))
       throw new PsyblobError('not-found', `no disk or image ${visible(disk)}`, { hint: 'name an image file or a disk such as /dev/sdb' })
@@ -152,23 +177,25 @@ async function openDisk(disk: string, { booted, run }: MachineOptions): Promise<
       })
     return found
   }
-  const make = async (name: SlotName): Promise<DeviceSlot> => {
-    const { number, offset, size } = await find(labels[name])
-    return deviceSlot({
-      name,
-      label: `${disk} partition ${number} (${labels[name]})`,
-      place: await partitionPlace(path, { number, offset, size }),
-      run,
-    })
-  }
-  const slots = { a: await make('a'), b: await make('b') }
-  const esp = await find(labels.esp)
+  const places = { a: await partitionPlace(path, await find(labels.a)), b: await partitionPlace(path, await find(labels.b)) }
+  const make = (name: SlotName): DeviceSlot =>
+    deviceSlot({ name, label: `${disk} partition ${places[name].number} (${labels[name]})`, place: places[name], run })
+  const slots = { a: make('a'), b: make('b') }
+  const esp = await partitionPlace(path, await find(labels.esp))
+  // a partition of a real disk may be mounted: then through its file system, never behind its back
+  const state =
+    'device' in esp
+      ? lazyStateFiles({ device: await esp.device() }, run)
+      : {
+          files: fatStateFiles({ path, offset: esp.offset, label: `${disk} partition ${esp.number} (${labels.esp})`, run }),
+          close: async () => undefined,
+        }
   return {
     slots,
-    bootloader: grub(fatStateFiles({ path, offset: esp.offset, label: `${disk} partition ${esp.number} (${labels.esp})`, run })),
-    booted,
-    identity: `disk:${path}`,
-    close: () => closeAll([slots.a, slots.b]),
+    bootloader: grub(state.files),
+    booted: booted ?? (await bootedPartition(places, { run, cmdline })),
+    identities: (await Promise.all([places.a, places.b].map((place) => partitionIdentity(path, place)))).sort(),
+    close: () => closeAll([slots.a, slots.b, state], report),
   }
 }
 
@@ -191,11 +218,36 @@ async function labelled(path: string, partitions: readonly Partition[], label: s
   return found
 }
 
+type PartitionPlace = { readonly number: number } & DevicePlace
+
 /** A partition of a real disk has a device of its own, which may be mounted; one in an image gets a loop device. */
-async function partitionPlace(disk: string, { number, offset, size }: Pick<Partition, 'number' | 'offset' | 'size'>) {
+async function partitionPlace(disk: string, { number, offset, size }: Partition): Promise<PartitionPlace> {
   if ((await stat(disk)).isBlockDevice()) {
     const device = `${disk}${/\d$/.test(disk) ? 'p' : ''}${number}`
-    if ((await deviceNumber(device)) !== undefined) return { device: async () => device }
+    if ((await deviceNumber(device)) !== undefined) return { number, device: async () => device }
   }
-  return { image: disk, offset, size }
+  return { number, image: disk, offset, size }
+}
+
+async function partitionIdentity(disk: string, place: PartitionPlace): Promise<string> {
+  if ('device' in place) return `device:${await deviceNumber(await place.device())}`
+  const { dev, ino } = await stat(disk)
+  return `inode:${dev}:${ino}:${place.offset}`
+}
+
+/** The slot this system runs from, when the disk is a real one of this machine. In an image no slot is. */
+async function bootedPartition(
+  places: Readonly<Record<SlotName, PartitionPlace>>,
+  { run, cmdline }: Pick<MachineOptions, 'run' | 'cmdline'>,
+): Promise<SlotName | undefined> {
+  const byLabel = { a: { label: labels.a }, b: { label: labels.b } }
+  const name = bootedSlot(cmdline ?? (await readFile('/proc/cmdline', 'utf8').catch(() => '')), byLabel)
+  const place = name === undefined ? undefined : places[name]
+  if (name === undefined || place === undefined || !('device' in place)) return undefined
+  const booted = await deviceOf(byLabel[name], run).catch((error: unknown) => {
+    if (isPsyblobError(error)) return undefined
+    throw error
+  })
+  // the same label on another disk of this machine: then this disk is not the one it runs from
+  return booted !== undefined && (await deviceNumber(booted)) !== (await deviceNumber(await place.device())) ? undefined : name
 }

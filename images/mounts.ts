@@ -66,19 +66,28 @@ export type MountOptions = {
 }
 
 /** Mounts `device` unless it is mounted already. Errors: `unsupported` (not root), `command-failed`. */
-export async function mountPlace({ device, label, type, write, run }: MountOptions): Promise<MountedPlace> {
+export async function mountPlace({ device, label, type, write, run }: MountOptions, again = true): Promise<MountedPlace> {
   const number = await deviceNumber(device)
   await dropAbandoned(run)
-  const there = (await mounts()).find((mount) => mount.device === number)
-  if (there !== undefined) return borrowed(there, write, run)
+  const there = await mountOf(number)
+  if (there !== undefined && !isOfPsyblob(there.dir)) return borrowed(there, write, run)
   if (process.geteuid?.() !== 0)
     throw new PsyblobError('unsupported', `mounting ${visible(label)} needs root`, { hint: 'run it as root, or use folders as slots' })
   const dir = await mountPoint()
   let writable = write
   try {
-    await run(['mount', '-t', type, '-o', `${write ? 'rw' : 'ro'},nodev,nosuid,noexec`, device, dir])
+    // another psyblob looks at it too: a mount of our own, which stays when the other one goes
+    if (there !== undefined && (await bound(there, number, dir, run))) writable = false
+    else await run(['mount', '-t', type, '-o', `${write ? 'rw' : 'ro'},nodev,nosuid,noexec`, device, dir])
+    if (write && !writable) {
+      await run(['mount', '-o', 'remount,rw', dir])
+      writable = true
+    }
   } catch (error) {
+    if ((await mounts()).some((mount) => mount.dir === dir)) await run(['umount', dir])
     await rmdir(dir)
+    // it came between our look and our mount
+    if (again && (await mountOf(number)) !== undefined) return mountPlace({ device, label, type, write, run }, false)
     if (!isPsyblobError(error, 'command-failed')) throw error
     throw new PsyblobError('command-failed', `cannot mount ${visible(label)}: ${error.message}`, {
       cause: error,
@@ -93,6 +102,24 @@ export async function mountPlace({ device, label, type, write, run }: MountOptio
     },
     close: () => unmount(run, dir),
   }
+}
+
+async function mountOf(device: string | undefined): Promise<Mount | undefined> {
+  const all = (await mounts()).filter((mount) => mount.device === device)
+  return all.find((mount) => !isOfPsyblob(mount.dir)) ?? all[0]
+}
+
+function isOfPsyblob(dir: string): boolean {
+  return basename(dir).startsWith(prefix)
+}
+
+/** Mounts the same file system at `dir` as well. False when it went away meanwhile. */
+async function bound(there: Mount, device: string | undefined, dir: string, run: Run): Promise<boolean> {
+  const { code } = await run(['mount', '--bind', there.dir, dir], { allow: [1, 32] })
+  if (code !== 0) return false
+  if ((await mounts()).some((mount) => mount.dir === dir && mount.device === device)) return true
+  await run(['umount', dir], { allow: [32] })
+  return false
 }
 
 /** Somebody else's mount: used as it is, made writable only for a while. */

@@ -154,20 +154,37 @@ export async function openMachineOf(node: Node, component: Component): Promise<M
     booted: node.booted,
     run: node.run,
     report: node.report,
-    signal: node.signal,
   })
+}
+
+/** Throws `conflict` when another product of the composition has the same slots: each sync would wipe out the other's. */
+function refuseShared(node: Node, component: Component): void {
+  const placesOf = (one: Component) => {
+    const target = slotsTarget(one)
+    return [target.a ?? 'label a', target.b ?? 'label b'].map((place) => JSON.stringify(place))
+  }
+  const own = placesOf(component)
+  for (const other of node.components) {
+    if (other.name === component.name || other.target.kind !== 'slots') continue
+    if (node.disk === undefined && !placesOf(other).some((place) => own.includes(place))) continue
+    throw new PsyblobError('conflict', `products ${component.name} and ${other.name} have the same slots`, {
+      hint: 'give each its own slots in the composition, or name a composition with one of them by --composition',
+    })
+  }
 }
 
 /** Opens the machine and holds it while `work` runs: two stores may share one disk. */
 export async function withMachine<Result>(node: Node, component: Component, work: (machine: Machine) => Promise<Result>): Promise<Result> {
+  refuseShared(node, component)
   const machine = await openMachineOf(node, component)
-  let held: Lock | undefined
+  const held: Lock[] = []
   try {
-    held = await lock(`machine:${machine.identity}`, { what: 'this machine’s slots' })
+    for (const identity of machine.identities) held.push(await lock(`slot:${identity}`, { what: 'a slot of this machine' }))
     return await work(machine)
   } finally {
-    await machine.close()
-    await held?.release()
+    await machine.close().finally(async () => {
+      for (const one of held) await one.release()
+    })
   }
 }
 

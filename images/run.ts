@@ -2,10 +2,7 @@
 import { execa } from 'execa'
 import { PsyblobError, type Report, visible } from '../core/mod.ts'
 
-export type RunOptions = {
-  readonly signal?: AbortSignal | undefined /** Exit codes that are no failure. */
-  readonly allow?: readonly number[]
-}
+export type RunOptions = { /** Exit codes that are no failure. */ readonly allow?: readonly number[] }
 export type RunResult = { readonly code: number; readonly stdout: Buffer; readonly stderr: string }
 export type Run = (argv: readonly [string, ...string[]], options?: RunOptions) => Promise<RunResult>
 
@@ -21,9 +18,9 @@ const packages: Readonly<Record<string, readonly [string, string]>> = {
   reboot: ['systemd-sysv', 'busybox'],
 }
 
-/** Errors: `unsupported` (the program is not there), `command-failed` (with its last line), and the signal's reason. */
+/** Errors: `unsupported` (the program is not there), `command-failed` (with its last line). */
 export function openRun(report: Report): Run {
-  return async ([program, ...args], { signal, allow = [] } = {}) => {
+  return async ([program, ...args], { allow = [] } = {}) => {
     report({
       type: 'trace',
       text: `run ${[program, ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word))).join(' ')}`,
@@ -34,10 +31,11 @@ export function openRun(report: Report): Run {
       stdin: 'ignore',
       // bytes as they are: a file that is read through a program may end with a line feed
       stripFinalNewline: false,
-      env: { LC_ALL: 'C', MTOOLS_SKIP_CHECK: '1' },
-      ...(signal === undefined ? {} : { cancelSignal: signal }),
+      // a plain su leaves PATH without the places of losetup and blkid
+      env: { LC_ALL: 'C', MTOOLS_SKIP_CHECK: '1', PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` },
+      // an interrupt from the keyboard is for us: a program cut short would be a failure where there is none
+      detached: true,
     })
-    signal?.throwIfAborted()
     const stderr = Buffer.from(result.stderr).toString('utf8')
     if (result.exitCode === undefined) {
       if (result.code === 'ENOENT') throw missing(program, result)

@@ -1,7 +1,7 @@
 // What lies in a slot: the release files, the signed manifest that is written last, and psyblob's own folder while it works.
 import { chmod, lstat, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { limits, type Manifest, PsyblobError, type PublicKey, visible } from '../core/mod.ts'
+import { limits, type Manifest, PsyblobError, type PublicKey, parseManifest, visible } from '../core/mod.ts'
 import {
   checkManifestHeader,
   flushFolder,
@@ -51,6 +51,10 @@ export async function missingFiles(dir: string, manifest: Manifest): Promise<rea
   return missing
 }
 
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined
+}
+
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size
@@ -74,24 +78,31 @@ export async function formerManifest(dir: string): Promise<Uint8Array | undefine
   return undefined
 }
 
-/** True when the file called manifest is one of psyblob's, whoever signed it. */
-async function holdsManifest(dir: string): Promise<boolean> {
+/** The product that the file called manifest names if it is one of psyblob's, whoever signed it; '' when it cannot be read further. */
+async function namedProduct(dir: string): Promise<string | undefined> {
+  const body = await formerManifest(dir)
+  if (body === undefined || !Buffer.from(body.subarray(0, 64)).toString('latin1').startsWith('{"psyblob":"manifest/')) return undefined
   try {
-    const body = await readLimited(join(dir, 'manifest'), limits.manifest)
-    return body !== undefined && Buffer.from(body.subarray(0, 64)).toString('latin1').startsWith('{"psyblob":"manifest/')
+    return parseManifest(body, 'former manifest').name
   } catch (error) {
-    if (error instanceof PsyblobError) return false
+    if (error instanceof PsyblobError) return ''
     throw error
   }
 }
 
-/** Throws `conflict` when the folder holds files that no psyblob put there and no boot image is called so: it may be somebody's home. */
-export async function refuseForeign(dir: string, label: string): Promise<void> {
+/** Throws `conflict` when the slot is another product's, or when it holds files that no psyblob put there and no boot image is called so: it may be somebody's home. */
+export async function refuseForeign(dir: string, product: string, label: string): Promise<void> {
   const names: readonly string[] = await readdir(dir).catch((error: unknown): string[] => {
     if (hasCode(error, 'ENOENT')) return []
     throw translated(error, `reading ${dir}`)
   })
-  if (names.includes(workFolder) || (await holdsManifest(dir))) return
+  const owner = await namedProduct(dir)
+  if (owner !== undefined && owner !== '' && owner !== product) {
+    throw new PsyblobError('conflict', `slot ${visible(label)} belongs to product ${visible(owner)}`, {
+      hint: `give ${product} slots of its own, or say --force to give this one to it`,
+    })
+  }
+  if (names.includes(workFolder) || owner !== undefined) return
   const foreign = names.find((name) => name !== 'lost+found' && name !== 'manifest.minisig' && roleOf(name) === 'file')
   if (foreign === undefined) return
   throw new PsyblobError('conflict', `slot ${visible(label)} holds something that is no release: ${visible(foreign)}`, {
@@ -103,10 +114,12 @@ export async function refuseForeign(dir: string, label: string): Promise<void> {
 export async function beginWriting(dir: string): Promise<void> {
   try {
     await makeFolder(join(dir, workFolder))
+    // whatever is called so, a folder too, makes way
+    if (await exists(join(dir, 'manifest'))) await rm(join(dir, replaced), { recursive: true, force: true })
     await rename(join(dir, 'manifest'), join(dir, replaced)).catch((error: unknown) => {
       if (!hasCode(error, 'ENOENT')) throw error
     })
-    await rm(join(dir, 'manifest.minisig'), { force: true })
+    await rm(join(dir, 'manifest.minisig'), { recursive: true, force: true })
     await flushFolder(join(dir, workFolder))
     await flushFolder(dir)
   } catch (error) {
@@ -162,7 +175,7 @@ export async function seal(dir: string, { manifest, signed }: VerifiedManifest):
     await flushFolder(dir)
     await writeWhole(join(dir, 'manifest.minisig'), signed.signatures)
     await writeWhole(join(dir, 'manifest'), signed.body)
-    await rm(join(dir, replaced), { force: true })
+    await rm(join(dir, replaced), { recursive: true, force: true })
     await rmdir(join(dir, workFolder)).catch((error: unknown) => {
       if (!hasCode(error, 'ENOENT', 'ENOTEMPTY')) throw error
     })

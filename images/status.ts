@@ -2,7 +2,7 @@
 import { type Component, formatTime, isPsyblobError, parseTime } from '../core/mod.ts'
 import { knownOf, type LinkName, links, readState } from '../store/mod.ts'
 import type { BootState } from './bootloader.ts'
-import { contents, runningSlot } from './current.ts'
+import { contents, fellBackFrom, runningSlot } from './current.ts'
 import { type Node, openMachineOf, trustOf } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
 
@@ -35,6 +35,8 @@ export type Status = {
   /** The highest serial that booted well: nothing older is installed. */
   readonly floor: number | null
   readonly avoided: readonly number[]
+  /** The serial that did not boot in three tries, so that the other slot runs. */
+  readonly fellBackFrom: number | null
   readonly pointer: {
     readonly version: number
     readonly issued: string
@@ -96,6 +98,10 @@ export async function status(node: Node, component: Component): Promise<Status> 
       known: links_,
       floor: known?.floor ?? null,
       avoided: known?.avoided ?? [],
+      fellBackFrom:
+        machine === undefined || slots === undefined || boot === null
+          ? null
+          : (fellBackFrom(machine, slots, boot)?.manifest.serial ?? null),
       pointer:
         pointer === undefined
           ? null

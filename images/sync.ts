@@ -2,7 +2,8 @@
 import { type Component, isPsyblobError } from '../core/mod.ts'
 import { readState, refresh, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
 import { type Applied, apply, refuseBooted } from './apply.ts'
-import { contents, follow, followSlots, runningSlot, slotContent } from './current.ts'
+import { contents, fellBackFrom, follow, followSlots, runningSlot, slotContent } from './current.ts'
+import { avoidRelease } from './known.ts'
 import type { Machine } from './machine.ts'
 import { type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
@@ -93,12 +94,21 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
       const target = chooseTarget(machine, running)
       if (!force && running !== undefined && before?.state === 'release' && (await holds(machine, running, before, release)))
         return current(running, before.release)
-      const avoided = avoidedSerials(refreshed.state, component.name)
+      const failed = fellBackFrom(machine, slots, await machine.bootloader.read())
+      if (failed !== undefined && !force) {
+        const text = `${component.name} ${failed.manifest.serial} did not boot in three tries; this machine went back to slot ${machine.booted}`
+        report({ type: 'warning', text })
+        if (!dryRun) await avoidRelease(node, component, failed, true)
+      }
+      const avoided = [
+        ...avoidedSerials(refreshed.state, component.name),
+        ...(failed === undefined || force ? [] : [failed.manifest.serial]),
+      ]
       if (!force && avoided.includes(release.manifest.serial)) {
         return finished(
           nothing(target),
           previousSerial,
-          `serial ${release.manifest.serial} was rolled back or marked bad on this machine; psyblob sync --force takes it all the same`,
+          `serial ${release.manifest.serial} did not boot, was rolled back or marked bad on this machine; psyblob sync --force takes it all the same`,
         )
       }
       refuseBooted(machine, target)
@@ -119,7 +129,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
       })
       if (!dryRun) {
         await followSlots(node, component.name, trust.key, machine)
-        if (force && avoided.length > 0) await forgetAvoided(node, component.name, release.manifest.serial)
+        if (force) await avoidRelease(node, component, release, false)
       }
       return finished(applied, previousSerial)
     })
@@ -146,14 +156,4 @@ function chooseTarget(machine: Machine, running: SlotName | undefined): SlotName
 
 function avoidedSerials(state: State, product: string): readonly number[] {
   return Object.hasOwn(state.products, product) ? (state.products[product]?.avoided ?? []) : []
-}
-
-async function forgetAvoided(node: Node, product: string, serial: number): Promise<void> {
-  const state = await readState(node.store.dir)
-  const known = state.products[product]
-  if (known === undefined) return
-  await writeState(node.store.dir, {
-    ...state,
-    products: { ...state.products, [product]: { ...known, avoided: avoidedSerials(state, product).filter((other) => other !== serial) } },
-  })
 }

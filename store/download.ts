@@ -4,11 +4,13 @@ import { blobsOf } from './difference.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { Trust } from './refresh.ts'
 import type { RemoteWriter } from './remote.ts'
-import { type VerifiedManifest, verifyPointer } from './signed.ts'
+import type { VerifiedManifest } from './signed.ts'
 
 export type DownloadOptions = {
   readonly trust: Trust
   readonly release: VerifiedManifest
+  /** The pointer that named the release, as it was accepted. */
+  readonly pointer: Uint8Array
   readonly mirrors: Mirrors
   readonly to: RemoteWriter
   readonly report: Report
@@ -18,8 +20,8 @@ export type DownloadOptions = {
 export type Downloaded = { readonly total: number; readonly fetched: number; readonly blobs: number }
 
 /** Copies what the release needs; blobs that are there already are not fetched again. */
-export async function download({ trust, release, mirrors, to, report, signal }: DownloadOptions): Promise<Downloaded> {
-  const { product, channel, key } = trust
+export async function download({ trust, release, pointer, mirrors, to, report, signal }: DownloadOptions): Promise<Downloaded> {
+  const { product, channel } = trust
   const blobs = [...blobsOf(release)]
   const total = blobs.reduce((sum, [, size]) => sum + size, 0)
   let done = 0
@@ -59,11 +61,6 @@ export async function download({ trust, release, mirrors, to, report, signal }: 
     })
     if (bytes !== undefined) await put(name, bytes, limits.manifest)
   }
-  const pointer = await mirrors.read(documents.pointer(channel), {
-    limit: limits.pointer,
-    signal,
-    accept: (bytes, remote) => verifyPointer(bytes, key, `pointer ${channel} of ${remote.label}`).bytes,
-  })
-  if (pointer !== undefined) await put(documents.pointer(channel), pointer, limits.pointer)
+  await put(documents.pointer(channel), pointer, limits.pointer)
   return { total, fetched, blobs: blobs.length }
 }

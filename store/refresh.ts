@@ -28,6 +28,8 @@ export type Trust = {
 
 export type Refreshed = {
   readonly release: VerifiedManifest
+  /** The pointer's bytes, signature included. */
+  readonly pointer: Uint8Array
   /** The state with what was learnt; the caller persists it when everything held. */
   readonly state: State
   /** False when the state is as it was. */
@@ -111,7 +113,13 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
     },
   }
   const news = seen?.pointer !== accepted.cid || known?.seen?.serial !== pointed.serial || known.repo !== pointer.repo
-  return { release, state: { ...state, products: { ...state.products, [product]: learnt } }, news, expires: pointer.expires }
+  return {
+    release,
+    pointer: accepted.bytes,
+    state: { ...state, products: { ...state.products, [product]: learnt } },
+    news,
+    expires: pointer.expires,
+  }
 }
 
 function checkSerial(product: string, pointed: PointedRelease, known: ProductState | undefined): void {

@@ -29,7 +29,7 @@ export class Status extends NodeCommand {
   }
 
   #print(one: ProductStatus): void {
-    const { product, channel, repo, slots, boot, known, floor, avoided, pointer, upToDate, last } = one
+    const { product, channel, repo, slots, boot, known, floor, avoided, pointer, upToDate, last, fellBackFrom } = one
     this.ui.data(`${product}, channel ${channel}${repo === null ? '' : ` of ${repo}`}\n`)
     this.ui.table(
       slots.map((slot) => [
@@ -48,12 +48,14 @@ export class Status extends NodeCommand {
         boot.seq === undefined ? `  boot: no state yet${copies}\n` : `  boot: ${boot.order.join(', then ')}; ${tries}${copies}\n`,
       )
     }
+    if (fellBackFrom !== null) this.ui.data(`  ${fellBackFrom} did not boot in three tries: this machine went back to slot ${one.booted}\n`)
     const serial = (value: number | null) => (value === null ? 'none' : String(value))
     this.ui.data(
       `  known: latest ${serial(known.latest)}, current ${serial(known.current)}, previous ${serial(known.previous)}${upToDate === null ? '' : upToDate ? '; up to date' : '; an update is waiting: psyblob sync'}\n`,
     )
     if (floor !== null) this.ui.data(`  nothing older than ${floor} is installed\n`)
-    if (avoided.length > 0) this.ui.data(`  not installed by itself: ${avoided.join(', ')} (rolled back or marked bad here)\n`)
+    if (avoided.length > 0)
+      this.ui.data(`  not installed by itself: ${avoided.join(', ')} (did not boot, rolled back or marked bad here)\n`)
     if (pointer !== null) this.ui.data(`  pointer: version ${pointer.version}, ${pointer.freshness}, expires ${pointer.expires}\n`)
     if (last !== null)
       this.ui.data(`  last: ${last.command} at ${last.at}: ${last.result}${last.message === '' ? '' : `: ${visible(last.message)}`}\n`)

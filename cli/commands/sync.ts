@@ -1,6 +1,6 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
-import { visible } from '../../core/mod.ts'
+import { exitCodes, isPsyblobError, type PsyblobError, visible } from '../../core/mod.ts'
 import { openRun, type Synced, slotComponentsOf, sync } from '../../images/mod.ts'
 import { NodeCommand } from '../node-command.ts'
 import { bytesText, countText, secondsText } from '../ui/sizes.ts'
@@ -29,27 +29,36 @@ export class Sync extends NodeCommand {
   isRebooting = Option.Boolean('--reboot', false, { description: 'Reboot when something new boots next' })
   folder = Option.String('--path', { description: 'A folder made by psyblob download, instead of the remotes' })
 
-  async work(): Promise<void> {
+  async work(): Promise<number> {
     const node = await this.node(this.products)
+    const components = slotComponentsOf(node, this.products)
+    const options = { dryRun: this.isDryRun, force: this.isForced, activate: !this.isKeepingOrder, path: this.folder }
     const results: Synced[] = []
-    for (const component of slotComponentsOf(node, this.products)) {
-      const result = await sync(node, component, {
-        dryRun: this.isDryRun,
-        force: this.isForced,
-        activate: !this.isKeepingOrder,
-        path: this.folder,
-      })
-      results.push(result)
-      this.#print(result)
+    const failures: { readonly product: string; readonly error: PsyblobError }[] = []
+    for (const component of components) {
+      try {
+        const result = await sync(node, component, options)
+        results.push(result)
+        this.#print(result)
+      } catch (error) {
+        // one product that fails keeps no other from its update
+        if (components.length === 1 || !isPsyblobError(error) || error.code === 'interrupted') throw error
+        failures.push({ product: component.name, error })
+        this.ui.tell(error, component.name)
+      }
     }
-    this.ui.json(
-      results.length === 1 ? printable(results[0] as Synced, this.isDryRun) : results.map((result) => printable(result, this.isDryRun)),
-    )
+    const printed = results.map((result) => printable(result, this.isDryRun))
+    const failed = failures.map(({ product, error: { code, message, hint } }) => ({
+      product,
+      error: { code, message, hint: hint ?? null },
+    }))
+    this.ui.json(components.length === 1 ? printed[0] : [...printed, ...failed])
     const isNew = results.some((result) => result.activated)
     if (this.isRebooting && isNew && !this.isDryRun && this.disk === undefined) {
       this.ui.say('rebooting')
       await openRun(this.ui.report)(['reboot'])
     }
+    return failures[0] === undefined ? 0 : exitCodes[failures[0].error.code]
   }
 
   #print(result: Synced): void {

@@ -1,15 +1,16 @@
 // A slot that is an ext4 file system on a block device, or on a partition inside an image file. Mounted when needed, put back as it was.
 
-import { attachLoop, detachLoop } from '../loop.ts'
+import { PsyblobError, visible } from '../../core/mod.ts'
+import { attachLoop, detachLoop, loopInside } from '../loop.ts'
 import type { MountedPlace } from '../mounts.ts'
-import { mountPlace } from '../mounts.ts'
+import { deviceNumber, mountPlace } from '../mounts.ts'
 import type { Run } from '../run.ts'
 import type { Slot, SlotName } from '../slot.ts'
 
 /** Where the file system is. */
 export type DevicePlace =
   | { readonly device: () => Promise<string> }
-  | { readonly image: string; readonly offset: number; readonly size: number }
+  | { readonly image: string; readonly number: number; readonly offset: number; readonly size: number }
 
 export type DeviceSlot = Slot & { /** Unmounts. */ close(): Promise<void> }
 
@@ -23,27 +24,45 @@ export function deviceSlot(options: {
   const { name, label, place, run } = options
   let mounted: Promise<MountedPlace> | undefined
 
+  let device = ''
   const mount = async (write: boolean): Promise<MountedPlace> => {
-    if ('device' in place) return mountPlace({ device: await place.device(), label, type: 'ext4', write, run })
-    const device = await attachLoop({ ...place, run })
+    if ('device' in place) {
+      device = await place.device()
+      return mountPlace({ device, label, type: 'ext4', write, run })
+    }
+    const loop = await attachLoop({ ...place, write, run })
+    device = loop.device
     try {
       return await mountPlace({ device, label, type: 'ext4', write, run })
     } finally {
       // from here on the kernel drops the device by itself when it is unmounted
-      await detachLoop(device, run)
+      if (loop.made) await detachLoop(device, run)
     }
+  }
+
+  /** A system that runs from this slot shows its squashfs through a loop device: whatever we were told, that slot is never written. */
+  const refuseInUse = async () => {
+    const number = await deviceNumber(device)
+    const loop = number === undefined ? undefined : await loopInside(number, run)
+    if (loop === undefined) return
+    throw new PsyblobError('conflict', `slot ${name} is in use: ${loop} shows a file of ${visible(label)}`, {
+      hint: `something runs from that slot. Say which slot is booted with --booted ${name}, or unmount what uses it`,
+    })
   }
 
   return {
     name,
     label,
     async open({ write }) {
-      mounted ??= mount(write)
+      mounted ??= mount(false)
       const { dir, makeWritable } = await mounted.catch((error: unknown) => {
         mounted = undefined
         throw error
       })
-      if (write) await makeWritable()
+      if (write) {
+        await refuseInUse()
+        await makeWritable()
+      }
       return { dir, close: async () => undefined }
     },
     async close() {

@@ -1,5 +1,6 @@
 // A disk image with four partitions: real ext4 by loop device, real FAT by mtools, real tools of GRUB; and slots that are too small.
-import { closeSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { noise, World } from './world.ts'
@@ -112,13 +113,82 @@ describe('a disk image', () => {
     expect(mounted()).toEqual([[], []])
   })
 
+  test('that somebody attached and mounted stays so, and is written through that very mount', async () => {
+    makeDisk(24)
+    const offset = (1 + 40 + 8) * 1024 * 1024
+    const device = world
+      .run('losetup', ['--find', '--show', '--offset', String(offset), '--sizelimit', String(24 * 1024 * 1024), 'disk.img'])
+      .trim()
+    mkdirSync(world.path('mnt'))
+    try {
+      world.run('mount', ['-o', 'ro', device, 'mnt'])
+      await world.must(`sync os ${disk}`)
+      expect(readFileSync(world.path('mnt/manifest'), 'utf8')).toContain('"serial":1')
+      world.run('umount', ['mnt'])
+      // not ours: it stays, and is used again
+      await world.must(`verify ${disk}`)
+      expect(mounted()).toEqual([[], [expect.stringContaining('disk.img')]])
+    } finally {
+      world.run('bash', ['-c', 'umount mnt || true'])
+      world.run('losetup', ['--detach', device])
+    }
+    expect(mounted()).toEqual([[], []])
+  })
+
+  test('with a squashfs in a slot that is in use: the slot is refused, even when nothing says that it is booted', async () => {
+    makeDisk(24)
+    await world.must(`sync os ${disk}`)
+    await world.publish2()
+    const offset = (1 + 40 + 8) * 1024 * 1024
+    mkdirSync(world.path('mnt'))
+    world.run('mount', ['-o', `loop,ro,offset=${offset},sizelimit=${24 * 1024 * 1024}`, 'disk.img', 'mnt'])
+    const inside = world.run('losetup', ['--find', '--show', '--read-only', 'mnt/squashfs']).trim()
+    try {
+      const refused = await world.psyblob(`apply os a ${disk}`)
+      expect(refused).toMatchObject({
+        code: 11,
+        stderr: expect.stringMatching(/conflict: slot a is in use: \/dev\/loop.*\n {2}hint: .*--booted a/),
+      })
+      expect(readFileSync('/proc/mounts', 'utf8')).toMatch(/\/mnt ext4 ro/)
+      await world.must(`sync os ${disk}`)
+    } finally {
+      world.run('losetup', ['--detach', inside])
+      world.run('umount', ['mnt'])
+    }
+    await world.must(`verify ${disk}`)
+    expect(mounted()).toEqual([[], []])
+  })
+
+  test('that another psyblob looks at is mounted anew, so that neither pulls it away from the other', async () => {
+    makeDisk(24)
+    const offset = (1 + 40 + 8) * 1024 * 1024
+    // as it is while a living process, here the first of all, has it open
+    const theirs = join(tmpdir(), `psyblob-slot-1-${Date.now()}`)
+    mkdirSync(theirs)
+    const device = world
+      .run('losetup', ['--find', '--show', '--offset', String(offset), '--sizelimit', String(24 * 1024 * 1024), 'disk.img'])
+      .trim()
+    world.run('mount', ['-o', 'ro', device, theirs])
+    world.run('losetup', ['--detach', device])
+    try {
+      const run = await world.must(`sync os ${disk} -v`)
+      expect(run.stderr).toContain(`run mount --bind ${theirs}`)
+      expect(readFileSync('/proc/mounts', 'utf8')).toContain(`${theirs} ext4 ro`)
+      expect(readFileSync(join(theirs, 'manifest'), 'utf8')).toContain('"serial":1')
+    } finally {
+      world.run('umount', [theirs])
+      rmdirSync(theirs)
+    }
+    expect(mounted()).toEqual([[], []])
+  })
+
   test('without the programs it takes is told which package has them', async () => {
     makeDisk(24)
     const missing = await world.psyblob(`sync os ${disk}`, { env: { PATH: world.path('no-programs') } })
     expect(missing).toMatchObject({
       code: 16,
       stderr: expect.stringMatching(
-        /the program losetup is not installed\n {2}hint: on Debian: apt-get install mount; on Alpine: apk add losetup/,
+        /the program mount is not installed\n {2}hint: on Debian: apt-get install mount; on Alpine: apk add mount/,
       ),
     })
   })

@@ -244,6 +244,90 @@ describe('sync', () => {
     expect(await world.psyblob('status --composition composition')).toMatchObject({ code: 13, stderr: expect.stringContaining('line 2') })
   })
 
+  test('a release that did not boot in three tries is told, remembered, and not installed again until forced', async () => {
+    await world.must(`sync os ${world.node()}`)
+    await world.must(`mark good a ${world.node()} --booted a`)
+    await world.publish2()
+    await world.must(`sync os ${world.node()} --booted a`)
+    // as GRUB leaves it after three tries of slot b: it runs from a again
+    const seq = (await world.must(`status ${world.node()} --json`)).json.boot.seq
+    const lines = `# GRUB Environment Block\ntries_for=${seq}\ntries=3\n`
+    world.write('esp/tries', lines.padEnd(1024, '#'))
+    expect((await world.must(`status ${world.node()} --booted a`)).stdout).toContain('2 did not boot in three tries')
+    const held = await world.must(`sync os ${world.node()} --booted a`)
+    expect(held.stderr).toContain('did not boot in three tries')
+    // nothing is new for the slot that runs, and nothing is tried again
+    expect((await world.must(`status ${world.node()} --booted a --json`)).json).toMatchObject({ fellBackFrom: 2, avoided: [2] })
+    world.write('r3/kernel', 'third')
+    await world.must('publish os r3 --remote repo --key os.key')
+    expect((await world.must(`sync os ${world.node()} --booted a --json`)).json).toMatchObject({ serial: 3, slot: 'b', held: null })
+    expect((await world.must(`status ${world.node()} --booted a --json`)).json).toMatchObject({ fellBackFrom: null, avoided: [2] })
+  })
+
+  test('a machine that knows its product only from a stick learns all the same what has booted and what is not wanted', async () => {
+    await world.publish2()
+    await world.must(`apply os --path repo/manifests/os/1 ${world.node()}`)
+    await world.must(`mark good a ${world.node()}`)
+    await world.must(`apply os --path repo/manifests/os/2 ${world.node()} --booted a`)
+    await world.must(`rollback ${world.node()} --booted a`)
+    expect((await world.must(`status ${world.node()} --json`)).json).toMatchObject({ floor: 1, avoided: [2], repo: 'org.example.test' })
+    expect((await world.must(`sync os ${world.node()} --booted a --json`)).json).toMatchObject({
+      changed: false,
+      held: expect.stringContaining('serial 2'),
+    })
+  })
+
+  test('two products never share slots: neither in one composition nor one after the other', async () => {
+    const line = (name: string) => ({
+      name,
+      key: world.read('os.pub').toString().split('\n')[1],
+      uris: ['repo'],
+      target: { kind: 'slots', a: { dir: 'a' }, b: { dir: 'b' }, esp: { dir: 'esp' } },
+    })
+    await world.must(`sync os ${world.node()}`)
+    await world.must('publish two r2 --remote repo --key os.key')
+    world.write('composition', `${JSON.stringify(line('os'))}\n${JSON.stringify(line('two'))}\n`)
+    expect(await world.psyblob('sync two --composition composition')).toMatchObject({ code: 11, stderr: expect.stringContaining('os') })
+    world.remove('store')
+    const taken = await world.psyblob(`apply two a ${world.node()}`)
+    expect(taken).toMatchObject({ code: 11, stderr: expect.stringMatching(/belongs to product os\n {2}hint: .*--force/) })
+    await world.must(`verify ${world.node()}`)
+    await world.must(`apply two a ${world.node()} --force`)
+    await world.must(`verify two --slot a ${world.node()}`)
+  })
+
+  test('a product that fails keeps no other from its update, and the status tells', async () => {
+    const line = (name: string, slots: string) => ({
+      name,
+      key: world.read('os.pub').toString().split('\n')[1],
+      uris: ['repo'],
+      target: { kind: 'slots', a: { dir: `${slots}/a` }, b: { dir: `${slots}/b` }, esp: { dir: `${slots}/esp` } },
+    })
+    world.write('composition', `${JSON.stringify(line('absent', 'x'))}\n${JSON.stringify(line('os', 'y'))}\n`)
+    const both = await world.psyblob('sync --composition composition --json')
+    expect(both.code).toBe(10)
+    expect(both.json).toMatchObject([
+      { product: 'os', changed: true },
+      { product: 'absent', error: { code: 'not-found' } },
+    ])
+    expect(both.stderr).toContain('absent: ')
+  })
+
+  test('whatever is called manifest makes way', async () => {
+    world.write('a/manifest/deep/file', 'what is this')
+    await world.must(`sync os ${world.node()} --force`)
+    await world.must(`verify ${world.node()}`)
+    expect(existsSync(world.path('a/.psyblob'))).toBe(false)
+  })
+
+  test('verify --store takes a plain word as the place of the store once the product is named', async () => {
+    await world.must(`sync os ${world.node()} --store st2`)
+    await world.must(`verify os --store st2 ${world.node()}`)
+    expect((await world.must(`verify --store os ${world.node()} --json`)).json).toMatchObject([
+      { place: expect.stringContaining('store ') },
+    ])
+  })
+
   test('gc keeps what slots and links need, and drops the rest', async () => {
     await world.must(`sync os ${world.node()}`)
     await world.publish2()

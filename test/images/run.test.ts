@@ -1,5 +1,5 @@
 // Other programs: run as a list of words, traced, with their failures told in ours.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -61,23 +61,19 @@ describe('a program', () => {
     }
   })
 
-  test('ends when the work is called off, and the reason is passed on', async () => {
-    const pid = join(dir, 'pid')
-    const off = new AbortController()
-    const reason = new Error('called off')
-    const work = run(['sh', '-c', `echo $$ >${pid}; exec sleep 300`], { signal: off.signal })
-    const ended = expect(work).rejects.toBe(reason)
-    await expect.poll(() => readPid(pid)).toBeGreaterThan(0)
-    off.abort(reason)
-    await ended
-    expect(() => process.kill(readPid(pid), 0)).toThrow('ESRCH')
+  test('runs in a process group of its own, so that an interrupt from the keyboard cuts no program short', async () => {
+    const { stdout } = await run(['sh', '-c', 'ps -o pgid= -p $$; echo $$'])
+    const [group, own] = stdout.toString().trim().split(/\s+/)
+    expect(group).toBe(own)
+  })
+
+  test('finds the programs of administrators when PATH does not', async () => {
+    const { PATH } = process.env
+    process.env['PATH'] = '/usr/local/bin:/usr/bin:/bin'
+    try {
+      expect((await run(['losetup', '--version'])).code).toBe(0)
+    } finally {
+      process.env['PATH'] = PATH
+    }
   })
 })
-
-function readPid(path: string): number {
-  try {
-    return Number(readFileSync(path, 'utf8'))
-  } catch {
-    return 0
-  }
-}

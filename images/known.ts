@@ -1,0 +1,28 @@
+// What this machine learnt of a product by running it: the floor, and serials that are not wanted (spec/store.md 2).
+import type { Component } from '../core/mod.ts'
+import { knownOf, type ProductState, readState, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { type Node, trustOf } from './node.ts'
+
+/** Changes what is known of a product. `release`, which is verified, says which repository it is from when nothing is known yet. */
+export async function changeKnown(
+  node: Node,
+  component: Component,
+  release: VerifiedManifest,
+  change: (known: ProductState) => ProductState,
+): Promise<void> {
+  const trust = trustOf(component)
+  const state = await readState(node.store.dir)
+  const known = knownOf(state, trust)
+  const changed = change(known ?? { key: trust.key.text, repo: release.manifest.repo, channels: {} })
+  if (changed !== known) await writeState(node.store.dir, { ...state, products: { ...state.products, [component.name]: changed } })
+}
+
+/** Remembers, or forgets, that a serial is not to be installed again by itself. */
+export async function avoidRelease(node: Node, component: Component, release: VerifiedManifest, wanted: boolean): Promise<void> {
+  const { serial } = release.manifest
+  await changeKnown(node, component, release, (known) => {
+    const avoided = known.avoided ?? []
+    if (avoided.includes(serial) === wanted) return known
+    return { ...known, avoided: wanted ? [...avoided, serial] : avoided.filter((other) => other !== serial) }
+  })
+}
