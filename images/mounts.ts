@@ -1,53 +1,9 @@
-// What the kernel has mounted (proc_pid_mountinfo(5)), and mounting a file system for a while and putting everything back.
-import { mkdtemp, readFile, readlink, rmdir, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+// Mounting a file system for a while and putting everything back.
+import { rmdir } from 'node:fs/promises'
 import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
-import { hasCode } from '../store/mod.ts'
+import { dropLeftovers, isOfPsyblob, ownFolder } from './leftovers.ts'
+import { deviceNumber, type Mount, mounts } from './mount-list.ts'
 import type { Run } from './run.ts'
-
-export type Mount = { /** `major:minor`. */ readonly device: string; readonly dir: string; readonly writable: boolean }
-
-/** Mounts of whole file systems, in order. */
-export async function mounts(): Promise<readonly Mount[]> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')).split('\n')
-  return lines.flatMap((line) => {
-    const [, , device, root, dir, options] = line.split(' ')
-    if (device === undefined || root !== '/' || dir === undefined || options === undefined) return []
-    const plain = dir.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-    return [{ device, dir: plain, writable: options.split(',').includes('rw') }]
-  })
-}
-
-/** `major:minor` of a block device; undefined when `path` is none. */
-export async function deviceNumber(path: string): Promise<string | undefined> {
-  const state = await stat(path).catch(() => undefined)
-  if (state?.isBlockDevice() !== true) return undefined
-  const number = BigInt(state.rdev)
-  return `${((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn)}:${(number & 0xffn) | ((number >> 12n) & ~0xffn)}`
-}
-
-const prefix = 'psyblob-slot-'
-
-/** A place to mount at; its name says whose it is, so that a later run can tell a dead owner. */
-async function mountPoint(): Promise<string> {
-  return mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`))
-}
-
-/** True for a mount point that a psyblob made which does not run any more. */
-async function isAbandoned(dir: string): Promise<boolean> {
-  const owner = new RegExp(`^${prefix}(\\d+)-`).exec(basename(dir))?.[1]
-  if (owner === undefined || Number(owner) === process.pid) return false
-  return readlink(`/proc/${owner}/exe`).then(
-    () => false,
-    (error: unknown) => hasCode(error, 'ENOENT', 'ESRCH'),
-  )
-}
-
-/** Unmounts what a psyblob left mounted when it was killed. Its loop device goes with it. */
-export async function dropAbandoned(run: Run): Promise<void> {
-  for (const { dir } of await mounts()) if (await isAbandoned(dir)) await unmount(run, dir)
-}
 
 export interface MountedPlace {
   readonly dir: string
@@ -68,12 +24,12 @@ export type MountOptions = {
 /** Mounts `device` unless it is mounted already. Errors: `unsupported` (not root), `command-failed`. */
 export async function mountPlace({ device, label, type, write, run }: MountOptions, again = true): Promise<MountedPlace> {
   const number = await deviceNumber(device)
-  await dropAbandoned(run)
+  await dropLeftovers(run)
   const there = await mountOf(number)
   if (there !== undefined && !isOfPsyblob(there.dir)) return borrowed(there, write, run)
   if (process.geteuid?.() !== 0)
     throw new PsyblobError('unsupported', `mounting ${visible(label)} needs root`, { hint: 'run it as root, or use folders as slots' })
-  const dir = await mountPoint()
+  const dir = await ownFolder()
   let writable = write
   try {
     // another psyblob looks at it too: a mount of our own, which stays when the other one goes
@@ -107,10 +63,6 @@ export async function mountPlace({ device, label, type, write, run }: MountOptio
 async function mountOf(device: string | undefined): Promise<Mount | undefined> {
   const all = (await mounts()).filter((mount) => mount.device === device)
   return all.find((mount) => !isOfPsyblob(mount.dir)) ?? all[0]
-}
-
-function isOfPsyblob(dir: string): boolean {
-  return basename(dir).startsWith(prefix)
 }
 
 /** Mounts the same file system at `dir` as well. False when it went away meanwhile. */

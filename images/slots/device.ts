@@ -1,9 +1,11 @@
 // A slot that is an ext4 file system on a block device, or on a partition inside an image file. Mounted when needed, put back as it was.
 
 import { PsyblobError, visible } from '../../core/mod.ts'
-import { attachLoop, detachLoop, loopInside } from '../loop.ts'
+import { attachLoop } from '../loop.ts'
+import { loopInside } from '../loop-list.ts'
+import { deviceNumber } from '../mount-list.ts'
 import type { MountedPlace } from '../mounts.ts'
-import { deviceNumber, mountPlace } from '../mounts.ts'
+import { mountPlace } from '../mounts.ts'
 import type { Run } from '../run.ts'
 import type { Slot, SlotName } from '../slot.ts'
 
@@ -30,13 +32,12 @@ export function deviceSlot(options: {
       device = await place.device()
       return mountPlace({ device, label, type: 'ext4', write, run })
     }
-    const loop = await attachLoop({ ...place, write, run })
+    const loop = await attachLoop({ ...place, run })
     device = loop.device
     try {
       return await mountPlace({ device, label, type: 'ext4', write, run })
     } finally {
-      // from here on the kernel drops the device by itself when it is unmounted
-      if (loop.made) await detachLoop(device, run)
+      await loop.letGo()
     }
   }
 

@@ -65,7 +65,8 @@ export async function imports(root: string, entries: readonly string[]): Promise
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
     logLevel: 'silent',
   }).catch(() => undefined)
-  return found
+  // the bundler reads files at the same time, in whatever order they come
+  return found.sort((one, two) => (one.from < two.from ? -1 : one.from > two.from ? 1 : one.to < two.to ? -1 : 1))
 }
 
 const roomOf = (file: string) => rooms.find((room) => file.startsWith(`${room}/`))
