@@ -5,14 +5,14 @@ import { type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '
 import { blake3 } from './blake3.ts'
 import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
 import { fileBytes } from './ingest.ts'
+import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
 import { costOf, type EntryPlan, partPath } from './plan.ts'
 import { pool } from './pool.ts'
+import { RunQueue } from './run-queue.ts'
 import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
 
-/** Connections to a remote at once. */
-const connections = 6
 const pieceBytes = 1024 * 1024
 
 export type AssembleOptions = {
@@ -52,10 +52,7 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
       if (plan.how === 'whole') begin.push((signal) => fetchWhole({ plan, file, options, tally, signal }))
       else {
         await file.truncate(plan.sources.index.size)
-        begin.push(
-          (signal) => copyChunks({ plan, file, tally, signal }),
-          ...plan.runs.map((run) => fetchRun({ plan, file, run, options, tally })),
-        )
+        begin.push((signal) => copyChunks({ plan, file, tally, signal }), ...fetchRuns({ plan, file, options, tally }))
         rounds.push(() => finishChunks({ plan, file, options, tally }))
       }
     }
@@ -101,6 +98,20 @@ class Tally {
 }
 
 type ChunkWork = { readonly plan: ChunksPlan; readonly file: FileHandle; readonly options: AssembleOptions; readonly tally: Tally }
+
+/** As many jobs as there are connections: each takes one range after the other. */
+function fetchRuns(work: ChunkWork): readonly Job[] {
+  const { plan, options } = work
+  const { link } = options.mirrors
+  const queue = new RunQueue(plan.sources, { runs: plan.runs, planned: plan.gap, gap: () => link.gap })
+  const job: Job = async (signal) => {
+    for (let run = queue.take(); run !== undefined; run = queue.take()) {
+      signal.throwIfAborted()
+      await fetchRun({ ...work, run })(signal)
+    }
+  }
+  return Array.from({ length: Math.min(connections, plan.runs.length) }, () => job)
+}
 
 function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly run: Run }): Job {
   return async (signal) => {
@@ -184,7 +195,7 @@ async function finishChunks(work: ChunkWork): Promise<void> {
   const { plan, file, options, tally } = work
   const { sources } = plan
   const { index } = sources
-  const more = joinRuns(index, (chunk) => sources.isMissing(chunk))
+  const more = joinRuns(index, (chunk) => sources.isMissing(chunk), { gap: options.mirrors.link.gap })
   await pool(
     more.map((run) => fetchRun({ ...work, run })),
     { workers: connections, signal: options.signal },

@@ -1,6 +1,7 @@
 // Several remotes as one: tried in order, a bad one dropped for the rest of the run, what one lacks looked for on the next.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bytes, type CID, type DocumentName, type ErrorCode, isPsyblobError, PsyblobError, type Report } from '../core/mod.ts'
+import { Link } from './link.ts'
 import { OnceThrough } from './once.ts'
 import type { RangeSink, ReadOptions, Remote } from './remote.ts'
 
@@ -16,17 +17,26 @@ const blame = ['untrusted', 'rollback', 'corrupt', 'malformed', 'expired', 'unsu
 const patience = 3
 const again = 'run the same command again: it goes on where it stopped'
 
+/** A remote that gives less than this part of what the quickest gives, a connection, is left for it; milliseconds before that is judged. */
+const tooSlow = 1 / 8
+const judgedAfter = 1500
+
 /** How one fetch fares: consecutive failures without a byte gained, and on which remote. */
 type Course = { remote: Remote | undefined; tries: number }
 
 export class Mirrors {
   readonly label: string
+  /** What was learnt of the way to them. */
+  readonly link = new Link()
   readonly #remotes: readonly Remote[]
   readonly #report: Report
   readonly #pauses: readonly number[]
   readonly #dropped = new Map<Remote, PsyblobError>()
   readonly #lacking = new Map<CID, Set<Remote>>()
   readonly #failures = new Map<Remote, number>()
+  /** Fetches under way, and bytes a second that a connection gave last. */
+  readonly #active = new Map<Remote, number>()
+  readonly #speeds = new Map<Remote, number>()
   /** Remotes that do not do ranges, and the blobs that are read from them in one stream. */
   readonly #rangeless = new Map<Remote, Map<CID, OnceThrough>>()
 
@@ -50,7 +60,9 @@ export class Mirrors {
     for (const remote of this.#remotes) {
       for (const course: Course = { remote, tries: 0 }; !this.#dropped.has(remote); ) {
         try {
+          const asked = performance.now()
           const bytes = await remote.read(name, options)
+          this.link.answered(performance.now() - asked)
           if (bytes !== undefined) return options.accept(bytes, remote)
           absent = true
           break
@@ -119,15 +131,20 @@ export class Mirrors {
     while (sink.position < end) {
       const from = sink.position
       const whole = from === 0 && end === size
-      const remote = this.#holder(cid, whole ? 'whole' : 'range')
+      const remote = this.#quickest(cid, whole ? 'whole' : 'range')
       const once = whole ? undefined : this.#rangeless.get(remote)
       const ranged = !whole && once === undefined
+      this.#active.set(remote, (this.#active.get(remote) ?? 0) + 1)
+      this.link.begin()
       try {
         if (once !== undefined) await this.#once(once, remote, cid, size).fetch({ end, sink }, signal)
         else {
           const at = { offset: from, length: end - from }
           const source = ranged ? remote.range(cid, at, { size, signal }) : remote.get(cid, { size, signal })
-          for await (const piece of source) await sink.take(piece)
+          if (!(await this.#pour(source, sink, { remote, cid, mayLeave: ranged }))) {
+            sink.reset()
+            continue
+          }
         }
         if (sink.position < end) throw new PsyblobError('unavailable', `${remote.label} ended before the last byte`)
       } catch (error) {
@@ -141,8 +158,51 @@ export class Mirrors {
           others: this.#count(cid) > 1,
           signal,
         })
+      } finally {
+        this.link.end()
+        this.#active.set(remote, (this.#active.get(remote) ?? 1) - 1)
       }
     }
+  }
+
+  /** Gives the sink what comes. False when it was left because another remote gives so much more: nobody is to blame for that. */
+  async #pour(
+    source: Bytes,
+    sink: RangeSink,
+    { remote, cid, mayLeave }: { remote: Remote; cid: CID; mayLeave: boolean },
+  ): Promise<boolean> {
+    const begun = performance.now()
+    let waited = 0
+    let asked = begun
+    let got = 0
+    for await (const piece of source) {
+      const now = performance.now()
+      if (got === 0) this.link.answered(now - begun)
+      waited += now - asked
+      got += piece.length
+      this.link.got(piece.length)
+      await sink.take(piece)
+      if (waited > 0) this.#speeds.set(remote, (got * 1000) / waited)
+      if (mayLeave && waited > judgedAfter && this.#lags(remote, cid)) return false
+      asked = performance.now()
+    }
+    return true
+  }
+
+  #lags(remote: Remote, cid: CID): boolean {
+    const speed = this.#speeds.get(remote) ?? 0
+    return this.#holders(cid, 'range').some((other) => other !== remote && (this.#speeds.get(other) ?? 0) * tooSlow > speed)
+  }
+
+  /** Whom to ask next of those that have it: shared out by what they give and what they have to do already. */
+  #quickest(cid: CID, want: 'whole' | 'range'): Remote {
+    const holders = this.#holders(cid, want)
+    const best = Math.max(1, ...this.#speeds.values())
+    const load = (remote: Remote) => ((this.#active.get(remote) ?? 0) + 1) / (this.#speeds.get(remote) ?? best)
+    // the first of equals: remotes stand in the order of preference
+    const found = holders.reduce<Remote | undefined>((one, two) => (one === undefined || load(two) < load(one) ? two : one), undefined)
+    if (found === undefined) throw this.#exhausted(`blob ${cid}`, 'blob')
+    return found
   }
 
   #left(): readonly Remote[] {
@@ -153,16 +213,21 @@ export class Mirrors {
     return this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true).length
   }
 
-  /** Whom to ask for a blob; for a part of it rather somebody who does ranges. */
   /** True when remotes answer, and each of them says that it does not have the blob. */
   isLacking(cid: CID): boolean {
     const left = this.#left()
     return left.length > 0 && left.every((remote) => this.#lacking.get(cid)?.has(remote) === true)
   }
 
-  #holder(cid: CID, want: 'whole' | 'range'): Remote {
+  /** Who may have a blob; for a part of it rather those who do ranges. */
+  #holders(cid: CID, want: 'whole' | 'range'): readonly Remote[] {
     const holders = this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true)
-    const found = (want === 'range' ? holders.find((remote) => !this.#rangeless.has(remote)) : undefined) ?? holders[0]
+    const ranged = want === 'range' ? holders.filter((remote) => !this.#rangeless.has(remote)) : []
+    return ranged.length > 0 ? ranged : holders.slice(0, want === 'range' ? 1 : holders.length)
+  }
+
+  #holder(cid: CID, want: 'whole' | 'range'): Remote {
+    const found = this.#holders(cid, want)[0]
     if (found === undefined) throw this.#exhausted(`blob ${cid}`, 'blob')
     return found
   }

@@ -33,7 +33,9 @@ export type EntryPlan = { readonly entry: FileEntry } & (
   | {
       readonly how: 'chunks'
       readonly sources: ChunkSources
-      readonly runs: readonly Run[] /** The file that becomes the unfinished one: it holds this blob, damaged. */
+      readonly runs: readonly Run[] /** Bytes across which the runs were joined. */
+      readonly gap: number
+      /** The file that becomes the unfinished one: it holds this blob, damaged. */
       readonly adopt: string | undefined
     }
   | { readonly how: 'whole' /** Bytes that an interrupted transfer left. */; readonly resume: number }
@@ -203,7 +205,8 @@ async function planChunks(
     if (known.path === adopt || sources.isComplete()) continue
     await sources.scan(await seedOf(known, options.store), signal)
   }
-  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk)), adopt }
+  const { gap } = options.mirrors.link
+  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk), { gap }), gap, adopt }
 }
 
 /** Seeds most like the entry first: the same path, then the larger ones. */

@@ -97,12 +97,13 @@ export class HttpRemote implements Remote {
       answer.body.destroy()
       return error
     }
-    if (answer.status === 200 || answer.status === 501) {
+    const stated = String(answer.headers['content-range'])
+    // 416 and 400: what some servers and proxies say to every range
+    if ([200, 400, 416, 501].includes(answer.status) ) {
       const hint = 'use a server that does (nginx, S3, psyblob serve), or psyblob download on another machine and psyblob sync --path'
       throw refuse(new PsyblobError('unsupported', `${this.label} does not do ranges`, { hint }))
     }
     if (answer.status !== 206) throw this.#refusal(name, answer)
-    const stated = String(answer.headers['content-range'])
     const multipart = /^\s*multipart\//i.test(String(answer.headers['content-type']))
     if (multipart || (stated !== `bytes ${wanted}/${size}` && stated !== `bytes ${wanted}/*`)) {
       const got = multipart ? 'several parts' : visible(stated.slice(0, 100))

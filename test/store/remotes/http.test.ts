@@ -133,7 +133,11 @@ describe('statuses', () => {
     },
   )
 
-  test.each([201, 204, 304, 400, 403, 416, 500, 503])('%d instead of a range is unavailable', async (status) => {
+  test.each([200, 400, 416, 501])('%d instead of a range: the server does none, and is read as a whole', async (status) => {
+    expect(await rangeFrom({ status, body: 'no' })).toBe('unsupported: URL/ does not do ranges')
+  })
+
+  test.each([201, 204, 304, 403, 500, 503])('%d instead of a range is unavailable', async (status) => {
     const bend = [204, 304].includes(status) ? { status, lengthless: true } : { status, body: 'no' }
     expect(await rangeFrom({ ...bend, reason: 'Because' })).toBe(`unavailable: URL/ answers ${status} Because for ${blob.path}`)
   })
