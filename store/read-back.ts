@@ -12,11 +12,13 @@ type PagedMemory = {
 }
 
 /** O_DIRECT wants memory on a page boundary; a WebAssembly memory begins on one. */
-let aligned: Uint8Array | undefined
+let aligned: readonly [Uint8Array, Uint8Array] | undefined
 
-function pagedMemory(): Uint8Array {
+function pagedMemory(): readonly [Uint8Array, Uint8Array] {
   const { Memory } = (globalThis as unknown as { readonly WebAssembly: PagedMemory }).WebAssembly
-  return new Uint8Array(new Memory({ initial: pieceBytes / 65536, maximum: pieceBytes / 65536 }).buffer)
+  const pages = (2 * pieceBytes) / 65536
+  const { buffer } = new Memory({ initial: pages, maximum: pages })
+  return [new Uint8Array(buffer, 0, pieceBytes), new Uint8Array(buffer, pieceBytes, pieceBytes)]
 }
 
 /** The CID and size of the file as the disk has it. */
@@ -42,16 +44,21 @@ async function readThrough(
   const hasher = blake3().create()
   const file: FileHandle = await open(path, constants.O_RDONLY | flag)
   try {
+    let [current, next] = aligned
+    const { size } = await file.stat()
     let at = 0
+    const read = async (into: Uint8Array, from: number) => (await file.read(into, 0, into.length, from)).bytesRead
+    let reading = read(current, 0)
     for (;;) {
       signal?.throwIfAborted()
-      const { bytesRead } = await file.read(aligned, 0, aligned.length, at)
-      if (bytesRead === 0) return { cid: cidOf(hasher.digest()), size: at }
-      hasher.update(aligned.subarray(0, bytesRead))
-      at += bytesRead
-      onBytes?.(bytesRead)
-      // a read at an offset that is no multiple of the sector size is refused: a short one was the last
-      if (flag !== 0 && bytesRead % 4096 !== 0) return { cid: cidOf(hasher.digest()), size: at }
+      const got = await reading
+      at += got
+      const isLast = got === 0 || at >= size
+      if (!isLast) reading = read(next, at)
+      hasher.update(current.subarray(0, got))
+      onBytes?.(got)
+      if (isLast) return { cid: cidOf(hasher.digest()), size: at }
+      ;[current, next] = [next, current]
     }
   } finally {
     await file.close()

@@ -1,6 +1,6 @@
-// Seeds: files on this machine that may hold chunks of a new blob. What is found is checked when it is found and again when it is used.
+// Seeds: files on this machine that may hold chunks of a new blob. What they are said to hold is checked when it is used.
 import { open } from 'node:fs/promises'
-import { type Bytes, type ChunkIndex, ChunkTable, chunks } from '../core/mod.ts'
+import { type ChunkIndex, ChunkTable, chunks } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { readFull } from './files.ts'
 import { fileBytes } from './ingest.ts'
@@ -103,46 +103,25 @@ export class ChunkSources {
     }
   }
 
-  /** Looks for chunks that are still missing in `seed`. */
+  /** Looks for chunks that are still missing in `seed`: by its index when there is one, without reading a byte of it; else by cutting it. */
   async scan(seed: Seed, signal?: AbortSignal): Promise<void> {
-    const engine = blake3()
     const number = this.seeds.push(seed) - 1
-    let offset = 0
-    const pieces = seed.index === undefined ? chunks(fileBytes(seed.path, { signal })) : cutBy(seed.index, fileBytes(seed.path, { signal }))
-    for await (const piece of pieces) {
-      const at = offset
-      offset += piece.length
-      const chunk = this.#table.find(engine.digest(piece))
-      if (chunk === undefined || this.#seed[chunk] !== absent || this.index.length(chunk) !== piece.length) continue
+    const found = (digest: Uint8Array, at: number, length: number) => {
+      const chunk = this.#table.find(digest)
+      if (chunk === undefined || this.#seed[chunk] !== absent || this.index.length(chunk) !== length) return
       this.#seed[chunk] = number
       this.#offset[chunk] = at
     }
-  }
-}
-
-/** The bytes of `source`, cut as `index` says; views are valid until the next is asked for. Ends early when the source does. */
-async function* cutBy(index: ChunkIndex, source: Bytes): Bytes {
-  const held = Buffer.allocUnsafeSlow(1024 * 1024)
-  let filled = 0
-  let chunk = 0
-  for await (const piece of source) {
-    for (let taken = 0; taken < piece.length && chunk < index.count; ) {
-      const length = index.length(chunk)
-      if (filled === 0 && piece.length - taken >= length) {
-        yield piece.subarray(taken, taken + length)
-        taken += length
-        chunk++
-        continue
-      }
-      const part = Math.min(length - filled, piece.length - taken)
-      held.set(piece.subarray(taken, taken + part), filled)
-      filled += part
-      taken += part
-      if (filled === length) {
-        yield held.subarray(0, length)
-        filled = 0
-        chunk++
-      }
+    const { index } = seed
+    if (index !== undefined) {
+      for (let chunk = 0; chunk < index.count; chunk++) found(index.digest(chunk), index.offset(chunk), index.length(chunk))
+      return
+    }
+    const engine = blake3()
+    let offset = 0
+    for await (const piece of chunks(fileBytes(seed.path, { signal }))) {
+      found(engine.digest(piece), offset, piece.length)
+      offset += piece.length
     }
   }
 }

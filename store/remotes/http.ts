@@ -99,7 +99,7 @@ export class HttpRemote implements Remote {
     }
     const stated = String(answer.headers['content-range'])
     // 416 and 400: what some servers and proxies say to every range
-    if ([200, 400, 416, 501].includes(answer.status) ) {
+    if ([200, 400, 416, 501].includes(answer.status)) {
       const hint = 'use a server that does (nginx, S3, psyblob serve), or psyblob download on another machine and psyblob sync --path'
       throw refuse(new PsyblobError('unsupported', `${this.label} does not do ranges`, { hint }))
     }
