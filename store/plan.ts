@@ -201,6 +201,7 @@ async function planChunks(
   const adopt = left === undefined ? damaged : undefined
   if (left !== undefined) await sources.resume(part, signal)
   else if (adopt !== undefined) await sources.resume(adopt, signal)
+  if (adopt === undefined) sources.assumeZeros(left ?? 0)
   for (const known of likely(entry, seeds)) {
     if (known.path === adopt || sources.isComplete()) continue
     await sources.scan(await seedOf(known, options.store), signal)
@@ -212,7 +213,9 @@ async function planChunks(
 /** Seeds most like the entry first: the same path, then the larger ones. */
 function likely(entry: FileEntry, seeds: readonly Known[]): readonly Known[] {
   const rank = (known: Known) => (known.name === entry.path ? 1 : 0)
-  return seeds.filter((known) => known.size > 4096).sort((one, two) => rank(two) - rank(one) || two.size - one.size)
+  // what the publisher did not cut shares nothing with anything
+  const isCut = ({ bin }: Known) => bin === undefined || bin.index !== undefined
+  return seeds.filter((known) => known.size > 4096 && isCut(known)).sort((one, two) => rank(two) - rank(one) || two.size - one.size)
 }
 
 async function seedOf(known: Known, store: LocalStore): Promise<Seed> {

@@ -78,6 +78,16 @@ export class ChunkSources {
     return true
   }
 
+  /** In a file that is new, or has a hole from `from` on, chunks of zeros are there already. */
+  assumeZeros(from: number): void {
+    for (let chunk = 0; chunk < this.index.count; chunk++) {
+      const length = this.index.length(chunk)
+      // content that repeats itself is cut at powers of two only, whatever the cutter: no other chunk is worth the look
+      if ((length & (length - 1)) !== 0 || this.index.offset(chunk) < from || this.#seed[chunk] !== absent) continue
+      if (sameBytes(this.index.digest(chunk), zeroDigest(length))) this.setInPlace(chunk)
+    }
+  }
+
   /** Looks for chunks at their own places in an unfinished file. */
   async resume(path: string, signal?: AbortSignal): Promise<void> {
     const engine = blake3()
@@ -124,4 +134,12 @@ export class ChunkSources {
       offset += piece.length
     }
   }
+}
+
+const zeroDigests = new Map<number, Uint8Array>()
+
+function zeroDigest(length: number): Uint8Array {
+  const known = zeroDigests.get(length) ?? blake3().digest(new Uint8Array(length))
+  zeroDigests.set(length, known)
+  return known
 }

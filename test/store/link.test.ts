@@ -1,0 +1,101 @@
+// What is learnt of a link, and how far apart two ranges may lie before they are asked for one by one.
+import { describe, expect, test } from 'vitest'
+import { ChunkIndexBuilder, joinRuns, parseChunkIndex } from '../../core/mod.ts'
+import { blake3 } from '../../store/blake3.ts'
+import { Link } from '../../store/link.ts'
+import { RunQueue } from '../../store/run-queue.ts'
+import { ChunkSources } from '../../store/seeds.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** A link whose answers begin after `milliseconds`, and over which `bytes` came within `seconds`. */
+function link(milliseconds: number, flow?: { readonly bytes: number; readonly seconds: number }): Link {
+  let now = 0
+  const made = new Link(() => now)
+  made.answered(milliseconds + 30)
+  made.answered(milliseconds)
+  if (flow !== undefined) {
+    made.begin()
+    made.got(flow.bytes)
+    now = flow.seconds * 1000
+    made.end()
+  }
+  return made
+}
+
+describe('the gap that is read over', () => {
+  test('is the same for every near link, so that a dry run tells the bytes of the run', () => {
+    expect(link(0.4).gap).toBe(64 * KiB)
+    expect(link(12, { bytes: 500 * MiB, seconds: 1 }).gap).toBe(64 * KiB)
+    expect(new Link().gap).toBe(64 * KiB)
+  })
+
+  test('is round trip times bandwidth for each connection, at 80 ms and 100 Mb/s 128 KiB', () => {
+    expect(link(80).gap).toBe(128 * KiB)
+    expect(link(80, { bytes: 12 * MiB, seconds: 1 }).gap).toBe(128 * KiB)
+    expect(link(80, { bytes: 119 * MiB, seconds: 1 }).gap).toBe(1 * MiB)
+    expect(link(80, { bytes: 5 * MiB, seconds: 8 }).gap).toBe(16 * KiB)
+    expect(link(600, { bytes: 476 * MiB, seconds: 4 }).gap).toBe(2 * MiB)
+  })
+
+  test('is not judged by the beginning of a transfer', () => {
+    expect(link(80, { bytes: 100 * KiB, seconds: 0.2 }).bandwidth).toBeUndefined()
+    expect(link(80, { bytes: 30 * MiB, seconds: 0.1 }).bandwidth).toBeUndefined()
+  })
+
+  test('counts the time of connections that work side by side once', () => {
+    let now = 0
+    const one = new Link(() => now)
+    one.answered(20)
+    one.begin()
+    one.begin()
+    one.got(4 * MiB)
+    now = 1000
+    one.end()
+    now = 2000
+    one.got(4 * MiB)
+    one.end()
+    now = 9000
+    expect(one.bandwidth).toBe(4 * MiB)
+  })
+})
+
+describe('the ranges of a blob', () => {
+  // chunks of 10 kB, every tenth of them missing
+  const builder = new ChunkIndexBuilder()
+  for (let chunk = 0; chunk < 100; chunk++) builder.add(10_000, blake3().digest(Buffer.from(`chunk ${chunk}`)))
+  const index = parseChunkIndex(builder.finish(), 1_000_000, 'test')
+  const sources = () => {
+    const made = new ChunkSources(index)
+    for (let chunk = 0; chunk < 100; chunk++) if (chunk % 10 !== 0) made.setInPlace(chunk)
+    return made
+  }
+  const queue = (gap: () => number, made = sources()) => {
+    const runs = joinRuns(index, (chunk) => made.isMissing(chunk), { gap: 64 * KiB })
+    return new RunQueue(made, { runs, planned: 64 * KiB, gap })
+  }
+  const rest = (one: RunQueue) => {
+    const all: string[] = []
+    for (let run = one.take(); run !== undefined; run = one.take()) all.push(`${run.first}-${run.last}`)
+    return all
+  }
+
+  test('are those of the plan as long as the link is what was planned for', () => {
+    const planned = ['0-0', '10-10', '20-20', '30-30', '40-40', '50-50', '60-60', '70-70', '80-80', '90-90']
+    expect(rest(queue(() => 64 * KiB))).toEqual(planned)
+    expect(rest(queue(() => 128 * KiB))).toEqual(planned)
+  })
+
+  test('are joined anew for the rest when it is not, and none is asked for twice', () => {
+    let gap = 64 * KiB
+    const one = queue(() => gap)
+    expect([one.take(), one.take()]).toEqual([
+      { first: 0, last: 0 },
+      { first: 10, last: 10 },
+    ])
+    gap = 256 * KiB
+    expect(rest(one)).toEqual(['20-90'])
+    expect(one.take()).toBeUndefined()
+  })
+})
