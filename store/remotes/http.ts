@@ -24,6 +24,7 @@ const mostInformation = 4
 const spareBytes = 16 * 1024
 const again = 'run the same command again: it goes on where it stopped'
 const checkAddress = 'check the address'
+const incomplete = 'the mirror is damaged or incomplete; another one may have it'
 
 export class HttpRemote implements Remote {
   readonly label: string
@@ -98,6 +99,11 @@ export class HttpRemote implements Remote {
       return error
     }
     const stated = String(answer.headers['content-range'])
+    // a server that names another length does ranges: what it has is not the whole blob
+    const length = answer.status === 416 ? /^bytes \*\/(\d{1,15})$/.exec(stated)?.[1] : undefined
+    if (length !== undefined && Number(length) !== size) {
+      throw refuse(new PsyblobError('unavailable', `${this.label}: expected ${size} bytes of ${cid}, got ${length}`, { hint: incomplete }))
+    }
     // 416 and 400: what some servers and proxies say to every range
     if ([200, 400, 416, 501].includes(answer.status)) {
       const hint = 'use a server that does (nginx, S3, psyblob serve), or psyblob download on another machine and psyblob sync --path'
@@ -133,7 +139,7 @@ export class HttpRemote implements Remote {
     spare(answer)
     const { status } = answer
     if (status === 404 || status === 410) {
-      return new PsyblobError('not-found', `no ${name} at ${this.label}`, { hint: 'the mirror is incomplete; another one may have it' })
+      return new PsyblobError('not-found', `no ${name} at ${this.label}`, { hint: incomplete })
     }
     const said = `${status} ${visible(answer.statusText.slice(0, 100))}`.trimEnd()
     const hint =
