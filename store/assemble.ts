@@ -1,7 +1,7 @@
 // Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '../core/mod.ts'
+import { type ChunkIndex, type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
 import { fileBytes } from './ingest.ts'
@@ -14,6 +14,8 @@ import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
 
 const pieceBytes = 1024 * 1024
+/** Bytes of a seed that are copied at once; no chunk is longer. */
+const groupBytes = 2 * 1024 * 1024
 
 export type AssembleOptions = {
   readonly plans: readonly EntryPlan[]
@@ -126,10 +128,10 @@ function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly ru
   }
 }
 
-/** Neighbouring chunks that lie side by side in one seed. */
-function* groups(
-  sources: ChunkSources,
-): Generator<{ readonly first: number; readonly last: number; readonly seed: Seed; readonly offset: number; readonly length: number }> {
+/** Chunks that follow one another in the new file and in one seed. Offsets and lengths in bytes; `first` and `last` are chunks. */
+type Group = { readonly first: number; readonly last: number; readonly seed: Seed; readonly offset: number; readonly length: number }
+
+function* groups(sources: ChunkSources): Generator<Group> {
   const { index } = sources
   for (let chunk = 0; chunk < index.count; ) {
     const found = sources.isInPlace(chunk) ? undefined : sources.where(chunk)
@@ -139,7 +141,7 @@ function* groups(
     }
     let length = index.length(chunk)
     let next = chunk + 1
-    for (; next < index.count && length < pieceBytes; next++) {
+    for (; next < index.count && length + index.length(next) <= groupBytes; next++) {
       const more = sources.isInPlace(next) ? undefined : sources.where(next)
       if (more?.seed !== found.seed || more.offset !== found.offset + length) break
       length += index.length(next)
@@ -149,7 +151,13 @@ function* groups(
   }
 }
 
-/** Copies what seeds have. A chunk that is not what it was when it was found counts as missing from then on. */
+/** A group on its way: its bytes are being read, or checked and being written. */
+type Load = { readonly group: Group; readonly bytes: Uint8Array; readonly got: Promise<number> }
+
+/**
+ * Copies what seeds have; one group is read while the one before it is checked and written. A chunk that is not what it was said to be
+ * counts as missing from then on.
+ */
 async function copyChunks({
   plan,
   file,
@@ -157,37 +165,65 @@ async function copyChunks({
   signal,
 }: Pick<ChunkWork, 'plan' | 'file' | 'tally'> & { readonly signal: AbortSignal }): Promise<void> {
   const { sources } = plan
-  const { index } = sources
   const opened = new Map<Seed, FileHandle | undefined>()
-  let buffer = Buffer.allocUnsafeSlow(2 * pieceBytes)
+  const buffers = [0, 1, 2].map(() => Buffer.allocUnsafeSlow(groupBytes))
+  let turn = 0
+  const load = async (group: Group): Promise<Load> => {
+    if (!opened.has(group.seed)) opened.set(group.seed, await open(group.seed.path, 'r').catch(() => undefined))
+    const seed = opened.get(group.seed)
+    const bytes = (buffers[turn++ % buffers.length] as Buffer).subarray(0, group.length)
+    // a seed that is gone or unreadable has nothing
+    const got = seed === undefined ? Promise.resolve(0) : readFull(seed, bytes, group.offset).catch(() => 0)
+    return { group, bytes, got }
+  }
+  let writing: Promise<void> = Promise.resolve()
   try {
-    for (const group of groups(sources)) {
+    const all = groups(sources)
+    let next = all.next()
+    let ahead = next.done === true ? undefined : await load(next.value)
+    while (ahead !== undefined) {
+      const { group, bytes, got } = ahead
       signal.throwIfAborted()
-      if (!opened.has(group.seed)) opened.set(group.seed, await open(group.seed.path, 'r').catch(() => undefined))
-      const seed = opened.get(group.seed)
-      if (buffer.length < group.length) buffer = Buffer.allocUnsafeSlow(group.length)
-      const bytes = buffer.subarray(0, group.length)
-      // a seed that is gone or unreadable has nothing
-      const got = seed === undefined ? 0 : await readFull(seed, bytes, group.offset).catch(() => 0)
-      const start = index.offset(group.first)
-      const lost: number[] = []
-      for (let chunk = group.first; chunk <= group.last; chunk++) {
-        const at = index.offset(chunk) - start
-        const end = at + index.length(chunk)
-        if (end > got || !sameBytes(blake3().digest(bytes.subarray(at, end)), index.digest(chunk))) lost.push(chunk)
-      }
-      // bytes that are not right are overwritten by the fetch that follows: until then the journal does not count them
-      await writeAll(file, bytes, start)
-      for (const chunk of lost) sources.forget(chunk)
-      for (let chunk = group.first; chunk <= group.last; chunk++) {
-        if (lost.includes(chunk)) continue
-        sources.setInPlace(chunk)
-        tally.reuse(index.length(chunk))
-      }
+      const read = await got
+      next = all.next()
+      ahead = next.done === true ? undefined : await load(next.value)
+      const lost = wrongChunks(sources.index, group, bytes, read)
+      // three buffers: one is read into, one is checked, one is written
+      await writing
+      writing = place(group, bytes, lost)
+      // whoever awaits it later sees the failure; until then it is nobody's
+      writing.catch(() => undefined)
     }
+    await writing
   } finally {
+    await writing.catch(() => undefined)
     for (const seed of opened.values()) await seed?.close()
   }
+
+  async function place(group: Group, bytes: Uint8Array, lost: ReadonlySet<number>): Promise<void> {
+    // bytes that are not right are overwritten by the fetch that follows, and not before: it learns of them when these are written
+    await writeAll(file, bytes, sources.index.offset(group.first))
+    for (const chunk of lost) sources.forget(chunk)
+    let kept = 0
+    for (let chunk = group.first; chunk <= group.last; chunk++) {
+      if (lost.has(chunk)) continue
+      sources.setInPlace(chunk)
+      kept += sources.index.length(chunk)
+    }
+    tally.reuse(kept)
+  }
+}
+
+/** The chunks of a group that are not what the index says, of which only the first `read` bytes were there. */
+function wrongChunks(index: ChunkIndex, { first, last }: Group, bytes: Uint8Array, read: number): ReadonlySet<number> {
+  const engine = blake3()
+  const wrong = new Set<number>()
+  for (let chunk = first; chunk <= last; chunk++) {
+    const at = index.offset(chunk) - index.offset(first)
+    const end = at + index.length(chunk)
+    if (end > read || !sameBytes(engine.digest(bytes.subarray(at, end)), index.digest(chunk))) wrong.add(chunk)
+  }
+  return wrong
 }
 
 /** Repeated chunks from their first copy, and whatever a seed turned out not to have. */
