@@ -5,8 +5,8 @@ import { limits } from './limits.ts'
 
 /** `psyblob index`, 0, format 1, a zero byte: 16 bytes together. */
 const magic = Uint8Array.from([0x70, 0x73, 0x79, 0x62, 0x6c, 0x6f, 0x62, 0x20, 0x69, 0x6e, 0x64, 0x65, 0x78, 0, 1, 0])
-const headerBytes = magic.length + 8
-const recordBytes = 4 + digestBytes
+export const headerBytes = magic.length + 8
+export const recordBytes = 4 + digestBytes
 
 /** The size of an index of `count` chunks, in bytes. */
 function indexSize(count: number): number {
@@ -18,12 +18,13 @@ export class ChunkIndex {
   readonly count: number
   /** Size of the blob it describes. */
   readonly size: number
-  readonly #bytes: Uint8Array
+  /** As it is published. */
+  readonly bytes: Uint8Array
   readonly #view: DataView
   readonly #offsets: Float64Array
 
   constructor(bytes: Uint8Array, size: number, offsets: Float64Array) {
-    this.#bytes = bytes
+    this.bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#offsets = offsets
     this.count = offsets.length
@@ -41,7 +42,7 @@ export class ChunkIndex {
   /** A view of 32 bytes, not a copy. */
   digest(chunk: number): Uint8Array {
     const at = headerBytes + chunk * recordBytes + 4
-    return this.#bytes.subarray(at, at + digestBytes)
+    return this.bytes.subarray(at, at + digestBytes)
   }
 
   /** The chunk that holds the byte at `offset`. */

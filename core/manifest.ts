@@ -40,9 +40,12 @@ const header = v.strictObject({
   remotes: v.pipe(v.array(text(2048)), v.maxLength(limits.remotes)),
   'post-exec': v.nullable(path),
 })
+const indexBlob = { cid, size: v.pipe(blobSize, v.maxValue(limits.index)) }
+const topIndex = v.strictObject(indexBlob)
+const middleIndex = v.strictObject({ ...indexBlob, index: v.exactOptional(topIndex) })
 const bin = v.strictObject({
   ...blob,
-  index: v.exactOptional(v.strictObject({ cid, size: v.pipe(blobSize, v.maxValue(limits.index)) })),
+  index: v.exactOptional(v.strictObject({ ...indexBlob, index: v.exactOptional(middleIndex) })),
   patches: v.exactOptional(v.pipe(v.array(v.strictObject({ from: cid, ...blob })), v.maxLength(16))),
 })
 const entry = v.strictObject({
@@ -60,6 +63,8 @@ const entry = v.strictObject({
 export type ManifestHeader = v.InferOutput<typeof header>
 export type Entry = v.InferOutput<typeof entry>
 export type EntryBlob = v.InferOutput<typeof bin>
+/** A chunk index as a manifest names it: a blob, which may have an index itself. */
+export type IndexBlob = { readonly cid: CID; readonly size: number; readonly index?: IndexBlob }
 export type Manifest = ManifestHeader & { readonly records: readonly Entry[] }
 /** What is left of a manifest when its place in the chain is taken away: two equal contents are one release. */
 export type ManifestContent = Omit<Manifest, 'psyblob' | 'serial' | 'previous' | 'created' | 'entries' | 'size'>
@@ -71,6 +76,11 @@ export function kindOf(record: Entry): 'file' | 'directory' | 'link' {
   const type = record.mod & fileType.mask
   if (type === fileType.regular) return 'file'
   return type === fileType.directory ? 'directory' : 'link'
+}
+
+/** The index of a blob, the index of that index, and so on; empty when it has none. */
+export function indexesOf(bin: { readonly index?: IndexBlob } | null): readonly IndexBlob[] {
+  return bin?.index === undefined ? [] : [bin.index, ...indexesOf(bin.index)]
 }
 
 function checkEntry(record: Entry, what: string): void {

@@ -9,6 +9,7 @@ export type { RawVerify } from './ed25519.ts'
 export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
 export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
 export type { Bytes, HashEngine, Hasher } from './hash.ts'
+export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
 export { checkShape, parsedBy, parseJson } from './json.ts'
 export { limits } from './limits.ts'
 export {
@@ -16,6 +17,8 @@ export {
   type Entry,
   type EntryBlob,
   formatManifest,
+  type IndexBlob,
+  indexesOf,
   kindOf,
   type Manifest,
   type ManifestContent,

@@ -1,11 +1,12 @@
 // The audit of slots, store and remotes; and repair, which fetches only what is bad.
-import { type CID, type Component, isPsyblobError, limits, PsyblobError, parseChunkIndex } from '../core/mod.ts'
+import { type Component, type Entry, isPsyblobError, PsyblobError } from '../core/mod.ts'
 import {
   auditFolder,
   auditRemote,
   auditStore,
   type Finding,
   fetchManifest,
+  keptIndex,
   openRemote,
   readState,
   type VerifiedManifest,
@@ -77,18 +78,13 @@ async function verifySlot(node: Node, component: Component, { machine, name, key
       bytes += more
       node.report({ type: 'bytes', done: bytes, total: manifest.size })
     }
-    const bad = await auditFolder(slot.dir, manifest, { indexOf: (record) => keptIndex(node, record.bin), onBytes, signal: node.signal })
+    const indexOf = async ({ bin }: Entry) => (bin?.index === undefined ? undefined : keptIndex(bin.index, bin.size, node.store))
+    const bad = await auditFolder(slot.dir, manifest, { indexOf, onBytes, signal: node.signal })
     const strays = (await strayFiles(slot.dir, manifest)).map((path): Finding => ({ path, problem: 'unexpected' }))
     return { ...empty, serial: manifest.serial, version: manifest.version, bytes, findings: [...bad, ...strays], error: undefined }
   } finally {
     await slot.close()
   }
-}
-
-async function keptIndex(node: Node, bin: { readonly size: number; readonly index?: { readonly cid: CID; readonly size: number } } | null) {
-  if (bin?.index === undefined || bin.index.size > limits.index) return undefined
-  const bytes = await node.store.blob(bin.index.cid, bin.index.size)
-  return bytes === undefined ? undefined : parseChunkIndex(bytes, bin.size, `chunk index ${bin.index.cid}`)
 }
 
 /** Audits what the local store keeps of a product: manifests, links, indexes, the trusted state. */

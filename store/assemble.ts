@@ -119,7 +119,8 @@ function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly ru
   return async (signal) => {
     const { sources, entry } = plan
     const { index } = sources
-    const sink = new ChunkSink({ file, sources, run, onWrite: (bytes) => tally.fetch(bytes) })
+    const write = (bytes: Uint8Array, at: number) => writeAll(file, bytes, at)
+    const sink = new ChunkSink({ write, sources, run, onWrite: (bytes) => tally.fetch(bytes) })
     try {
       await options.mirrors.fetch(entry.bin.cid, { size: index.size, end: index.offset(run.last) + index.length(run.last), signal }, sink)
     } finally {

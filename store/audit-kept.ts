@@ -5,6 +5,7 @@ import {
   checkFreshness,
   cidOf,
   documents,
+  indexesOf,
   isPsyblobError,
   limits,
   PsyblobError,
@@ -40,11 +41,11 @@ export async function auditStore(
     try {
       const { manifest } = verifyManifest(kept, key, `manifest ${product}/${serial}`)
       checkManifestHeader(manifest, { name: product, serial }, `manifest ${product}/${serial}`)
-      for (const { bin } of manifest.records) {
-        const path = bin?.index === undefined ? undefined : store.blobPath(bin.index.cid)
-        if (bin?.index === undefined || path === undefined || !(await pathExists(path))) continue
-        const index = await store.blob(bin.index.cid, bin.index.size)
-        if (index === undefined) findings.push({ path: path.slice(store.dir.length), problem: 'changed', expected: bin.index.cid })
+      for (const { cid, size } of manifest.records.flatMap(({ bin }) => indexesOf(bin))) {
+        const path = store.blobPath(cid)
+        if (!(await pathExists(path))) continue
+        const index = await store.blob(cid, size)
+        if (index === undefined) findings.push({ path: path.slice(store.dir.length), problem: 'changed', expected: cid })
         else bytes += index.length
       }
     } catch (error) {
@@ -105,7 +106,10 @@ export async function auditRemote(options: {
   checkManifestHeader(release.manifest, { name: trust.product, serial: pointed.serial, repo: pointer.repo }, name)
 
   const findings: Finding[] = []
-  const total = release.manifest.records.reduce((sum, { bin }) => sum + (bin?.size ?? 0) + (bin?.index?.size ?? 0), 0)
+  const total = release.manifest.records.reduce(
+    (sum, { bin }) => sum + (bin?.size ?? 0) + indexesOf(bin).reduce((bytes, { size }) => bytes + size, 0),
+    0,
+  )
   let bytes = 0
   const seen = new Set<CID>()
   for (const { path, bin } of release.manifest.records) {
@@ -115,10 +119,13 @@ export async function auditRemote(options: {
       bytes += more
       report({ type: 'bytes', done: bytes, total })
     }
-    const index = bin.index === undefined ? undefined : await readIndex(remote, bin.index, signal)
-    if (bin.index !== undefined && index === undefined)
-      findings.push({ path: `${path} (chunk index)`, problem: 'changed', expected: bin.index.cid })
-    else onBytes(index?.length ?? 0)
+    let index: Uint8Array | undefined
+    for (const [level, known] of indexesOf(bin).entries()) {
+      const read = await readIndex(remote, known, signal)
+      if (read === undefined) findings.push({ path: `${path} (chunk index)`, problem: 'changed', expected: known.cid })
+      else onBytes(read.length)
+      if (level === 0) index = read
+    }
     const finding = await auditBlob(remote, { path, cid: bin.cid, size: bin.size, index, onBytes, signal })
     if (finding !== undefined) findings.push(finding)
   }

@@ -1,8 +1,10 @@
 // What changed between two releases, and what an update from one to the other would fetch.
-import { ChunkTable, type CID, type Entry, joinRuns, type Report, runBytes } from '../core/mod.ts'
+import { type ChunkIndex, type CID, type EntryBlob, indexesOf, joinRuns, parseChunkIndex, type Report, runBytes } from '../core/mod.ts'
+import { type IndexTree, indexTree } from './index-tree.ts'
+import { findPages, indexOf } from './indexes.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
-import { indexOf } from './plan.ts'
+import { ChunkSources } from './seeds.ts'
 import type { VerifiedManifest } from './signed.ts'
 
 export type DifferenceLine = {
@@ -10,7 +12,9 @@ export type DifferenceLine = {
   readonly change: 'added' | 'removed' | 'changed' | 'same'
   readonly sizeBefore: number | null
   readonly sizeAfter: number | null
-  /** Bytes that a node with the old release fetches for this entry, its chunk index included. */
+  /** How a node that has the old release gets this entry; null when there is nothing to get. */
+  readonly how: 'keep' | 'copy' | 'chunks' | 'whole' | null
+  /** Bytes that it fetches for it, its chunk index included. */
   readonly fetch: number
   readonly requests: number
 }
@@ -29,42 +33,88 @@ export async function difference(from: VerifiedManifest, to: VerifiedManifest, o
   const before = new Map(from.manifest.records.map((record) => [record.path, record]))
   const after = new Map(to.manifest.records.map((record) => [record.path, record]))
   const blobs = new Set(from.manifest.records.map((record) => record.bin?.cid))
+  const formerBlobs = from.manifest.records.flatMap(({ bin }) => bin ?? [])
+  const indexes = new Indexes(options)
   const lines: DifferenceLine[] = []
   for (const path of [...new Set([...before.keys(), ...after.keys()])].sort()) {
     const old = before.get(path)
     const now = after.get(path)
     const sizes = { path, sizeBefore: old?.bin?.size ?? null, sizeAfter: now?.bin?.size ?? null }
-    if (now === undefined) lines.push({ ...sizes, change: 'removed', fetch: 0, requests: 0 })
+    if (now === undefined) lines.push({ ...sizes, change: 'removed', how: null, fetch: 0, requests: 0 })
     else if (old !== undefined && JSON.stringify({ ...old, bin: old.bin?.cid }) === JSON.stringify({ ...now, bin: now.bin?.cid }))
-      lines.push({ ...sizes, change: 'same', fetch: 0, requests: 0 })
+      lines.push({ ...sizes, change: 'same', how: 'keep', fetch: 0, requests: 0 })
     else {
       const cost =
-        now.bin === null || blobs.has(now.bin.cid) ? { fetch: 0, requests: 0 } : await costOfEntry(from.manifest.records, now, options)
+        now.bin === null || blobs.has(now.bin.cid)
+          ? ({ how: 'copy', fetch: 0, requests: 0 } as const)
+          : await costOfEntry(now.bin, formerBlobs, indexes, options.mirrors.link.gap)
       lines.push({ ...sizes, change: old === undefined ? 'added' : 'changed', ...cost })
     }
   }
   return { lines, fetch: lines.reduce((sum, line) => sum + line.fetch, 0), requests: lines.reduce((sum, line) => sum + line.requests, 0) }
 }
 
-async function costOfEntry(
-  old: readonly Entry[],
-  now: Entry,
-  options: DifferenceOptions,
-): Promise<{ readonly fetch: number; readonly requests: number }> {
-  const { bin } = now
-  if (bin === null) return { fetch: 0, requests: 0 }
-  const index = await indexOf(bin, { ...options, keepIndexes: false })
-  if (index === undefined || bin.index === undefined) return { fetch: bin.size, requests: bin.size > 0 ? 1 : 0 }
-  const tables: ChunkTable[] = []
-  for (const { bin: former } of old) {
-    const formerIndex = former === null ? undefined : await indexOf(former, { ...options, keepIndexes: false })
-    if (formerIndex !== undefined) tables.push(new ChunkTable(formerIndex))
+type Cost = Pick<DifferenceLine, 'how' | 'fetch' | 'requests'>
+
+/** The indexes of both releases, each read once. */
+class Indexes {
+  readonly #options: DifferenceOptions
+  readonly #read = new Map<CID, Promise<ChunkIndex | undefined>>()
+  readonly #trees = new Map<CID, IndexTree>()
+
+  constructor(options: DifferenceOptions) {
+    this.#options = options
   }
-  const own = new ChunkTable(index)
-  const missing = (chunk: number) =>
-    own.find(index.digest(chunk)) === chunk && !tables.some((table) => table.find(index.digest(chunk)) !== undefined)
-  const runs = joinRuns(index, missing)
-  return { fetch: bin.index.size + runs.reduce((sum, run) => sum + runBytes(index, run), 0), requests: runs.length + 1 }
+
+  /** The index of a blob; undefined when it has none or it is not to be had. */
+  of(bin: EntryBlob): Promise<ChunkIndex | undefined> {
+    const read = this.#read.get(bin.cid) ?? indexOf(bin, { ...this.#options, olds: [], keepIndexes: false })
+    this.#read.set(bin.cid, read)
+    return read
+  }
+
+  /** The index of a blob in pages. */
+  async tree(bin: EntryBlob): Promise<IndexTree | undefined> {
+    const index = await this.of(bin)
+    const known = this.#trees.get(bin.cid) ?? (index === undefined ? undefined : indexTree(index.bytes))
+    if (known !== undefined) this.#trees.set(bin.cid, known)
+    return known
+  }
+}
+
+async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: Indexes, gap: number): Promise<Cost> {
+  const index = await indexes.of(bin)
+  const tree = await indexes.tree(bin)
+  if (index === undefined || tree === undefined) return { how: 'whole', fetch: bin.size, requests: bin.size > 0 ? 1 : 0 }
+  const sources = new ChunkSources(index)
+  sources.assumeZeros(0)
+  const trees: IndexTree[] = []
+  for (const old of olds) {
+    const former = await indexes.of(old)
+    if (former === undefined) continue
+    sources.lookUp({ path: old.cid, size: old.size, index: former })
+    trees.push((await indexes.tree(old)) as IndexTree)
+  }
+  const runs = joinRuns(index, (chunk) => sources.isMissing(chunk), { gap })
+  const bytes = runs.reduce((sum, run) => sum + runBytes(index, run), 0)
+  const above = costOfIndex(tree, trees, gap)
+  return { how: 'chunks', fetch: above.fetch + bytes, requests: above.requests + runs.length }
+}
+
+/** What an index costs a node that has older ones: its missing pages, the pages of their index that are missing, and so on. */
+function costOfIndex(
+  tree: IndexTree,
+  trees: readonly IndexTree[],
+  gap: number,
+  level = 0,
+): { readonly fetch: number; readonly requests: number } {
+  const [own, above] = tree.blobs.slice(level, level + 2)
+  const size = own?.bytes.length ?? 0
+  if (above === undefined || !trees.some(({ blobs }) => blobs.length > level + 1)) return { fetch: size, requests: 1 }
+  const cost = costOfIndex(tree, trees, gap, level + 1)
+  const found = findPages(parseChunkIndex(above.bytes, size, 'pages'), trees, level, gap)
+  if (found === 'mostly') return { fetch: cost.fetch + size, requests: cost.requests + 1 }
+  return { fetch: cost.fetch + found.bytes, requests: cost.requests + found.runs.length }
 }
 
 /** Every blob a manifest names, indexes included, with its size. */
@@ -72,7 +122,7 @@ export function blobsOf(release: VerifiedManifest): ReadonlyMap<CID, number> {
   const blobs = new Map<CID, number>()
   for (const { bin, ccs } of release.manifest.records) {
     if (bin !== null) blobs.set(bin.cid, bin.size)
-    if (bin?.index !== undefined) blobs.set(bin.index.cid, bin.index.size)
+    for (const { cid, size } of indexesOf(bin)) blobs.set(cid, size)
     if (ccs !== null) blobs.set(ccs.cid, ccs.size)
   }
   return blobs

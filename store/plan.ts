@@ -2,7 +2,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
-  type ChunkIndex,
   type CID,
   cidOf,
   type Entry,
@@ -10,14 +9,13 @@ import {
   isPsyblobError,
   joinRuns,
   type Manifest,
-  parseChunkIndex,
   type Report,
   type Run,
   runBytes,
-  visible,
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { hasCode, translated } from './files.ts'
+import { type IndexOptions, indexesNamed, indexOf, indexOfSeed } from './indexes.ts'
 import { fileBytes } from './ingest.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
@@ -192,7 +190,8 @@ async function planChunks(
   options: PlanOptions,
 ): Promise<EntryPlan | undefined> {
   const { bin } = entry
-  const index = await indexOf(bin, options)
+  const olds = [options.target, ...options.others].flatMap((folder) => indexesNamed(folder?.manifest))
+  const index = await indexOf(bin, { ...options, olds })
   if (index === undefined) return undefined
   const { signal } = options
   const sources = new ChunkSources(index)
@@ -204,7 +203,7 @@ async function planChunks(
   if (adopt === undefined) sources.assumeZeros(left ?? 0)
   for (const known of likely(entry, seeds)) {
     if (known.path === adopt || sources.isComplete()) continue
-    await sources.scan(await seedOf(known, options.store), signal)
+    await sources.scan(await seedOf(known, { ...options, olds }), signal)
   }
   const { gap } = options.mirrors.link
   return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk), { gap }), gap, adopt }
@@ -218,39 +217,7 @@ function likely(entry: FileEntry, seeds: readonly Known[]): readonly Known[] {
   return seeds.filter((known) => known.size > 4096 && isCut(known)).sort((one, two) => rank(two) - rank(one) || two.size - one.size)
 }
 
-async function seedOf(known: Known, store: LocalStore): Promise<Seed> {
-  const told = known.bin?.index
-  const bytes = told === undefined || known.bin?.size !== known.size ? undefined : await store.blob(told.cid, told.size)
-  const index = bytes === undefined ? undefined : parseOrNothing(bytes, known.size)
-  return { path: known.path, size: known.size, index }
-}
-
-function parseOrNothing(bytes: Uint8Array, size: number): ChunkIndex | undefined {
-  try {
-    return parseChunkIndex(bytes, size, 'chunk index')
-  } catch (error) {
-    if (isPsyblobError(error, 'malformed')) return undefined
-    throw error
-  }
-}
-
-/** The index of a blob, from the store or a remote; undefined when the blob has none or it is not to be had. */
-export async function indexOf(
-  bin: EntryBlob,
-  options: Pick<PlanOptions, 'store' | 'mirrors' | 'keepIndexes' | 'report' | 'signal'>,
-): Promise<ChunkIndex | undefined> {
-  if (bin.index === undefined) return undefined
-  const { cid, size } = bin.index
-  const kept = await options.store.blob(cid, size)
-  if (kept !== undefined) return parseOrNothing(kept, bin.size)
-  try {
-    const bytes = await options.mirrors.get(cid, { size, signal: options.signal })
-    const index = parseChunkIndex(bytes, bin.size, `chunk index of ${bin.cid}`)
-    if (options.keepIndexes) await options.store.putBlob(cid, bytes)
-    return index
-  } catch (error) {
-    if (!isPsyblobError(error, 'malformed') && !(isPsyblobError(error, 'unavailable') && options.mirrors.isLacking(cid))) throw error
-    options.report({ type: 'warning', text: `no usable chunk index, the whole blob is fetched: ${visible(error.message)}` })
-    return undefined
-  }
+async function seedOf(known: Known, options: IndexOptions): Promise<Seed> {
+  const { path, size, bin } = known
+  return { path, size, index: bin === undefined || bin.size !== size ? undefined : await indexOfSeed(bin, options) }
 }

@@ -22,6 +22,7 @@ import {
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
+import { indexTree } from './index-tree.ts'
 import { changedWhileRead, fileBytes, ingest } from './ingest.ts'
 import { isWorthCutting, type ReleaseFile, releaseFiles } from './release-folder.ts'
 import type { RemoteWriter } from './remote.ts'
@@ -175,12 +176,12 @@ async function describe(files: readonly ReleaseFile[], { report, signal }: Publi
     }
     const { cid, size, index } = await ingest(file.source, { chunked: isWorthCutting(file.role), onBytes, signal })
     blobs.set(cid, { cid, size, path: file.source, bytes: () => fileBytes(file.source, { signal }) })
-    if (index !== undefined) {
-      const { bytes } = index
+    const tree = index === undefined ? undefined : indexTree(index.bytes)
+    for (const blob of tree?.blobs ?? []) {
       const one = async function* () {
-        yield bytes
+        yield blob.bytes
       }
-      blobs.set(index.cid, { cid: index.cid, size: bytes.length, path: file.source, bytes: one })
+      blobs.set(blob.cid, { cid: blob.cid, size: blob.bytes.length, path: file.source, bytes: one })
     }
     records.push({
       path: file.path,
@@ -190,7 +191,7 @@ async function describe(files: readonly ReleaseFile[], { report, signal }: Publi
       gid: 0,
       target: null,
       licence: null,
-      bin: { cid, size, ...(index === undefined ? {} : { index: { cid: index.cid, size: index.bytes.length } }) },
+      bin: { cid, size, ...(tree === undefined ? {} : { index: tree.index }) },
       ccs: null,
     })
   }

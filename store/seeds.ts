@@ -113,25 +113,33 @@ export class ChunkSources {
     }
   }
 
-  /** Looks for chunks that are still missing in `seed`: by its index when there is one, without reading a byte of it; else by cutting it. */
-  async scan(seed: Seed, signal?: AbortSignal): Promise<void> {
-    const number = this.seeds.push(seed) - 1
-    const found = (digest: Uint8Array, at: number, length: number) => {
-      const chunk = this.#table.find(digest)
-      if (chunk === undefined || this.#seed[chunk] !== absent || this.index.length(chunk) !== length) return
-      this.#seed[chunk] = number
-      this.#offset[chunk] = at
-    }
+  /** Looks for chunks that are still missing in a seed with an index, without reading a byte of it. */
+  lookUp(seed: Seed): void {
     const { index } = seed
-    if (index !== undefined) {
-      for (let chunk = 0; chunk < index.count; chunk++) found(index.digest(chunk), index.offset(chunk), index.length(chunk))
-      return
-    }
+    const found = this.#finder(seed)
+    for (let chunk = 0; index !== undefined && chunk < index.count; chunk++)
+      found(index.digest(chunk), index.offset(chunk), index.length(chunk))
+  }
+
+  /** Looks for chunks that are still missing in `seed`: by its index when there is one; else it is read and cut. */
+  async scan(seed: Seed, signal?: AbortSignal): Promise<void> {
+    if (seed.index !== undefined) return this.lookUp(seed)
+    const found = this.#finder(seed)
     const engine = blake3()
     let offset = 0
     for await (const piece of chunks(fileBytes(seed.path, { signal }))) {
       found(engine.digest(piece), offset, piece.length)
       offset += piece.length
+    }
+  }
+
+  #finder(seed: Seed): (digest: Uint8Array, at: number, length: number) => void {
+    const number = this.seeds.push(seed) - 1
+    return (digest, at, length) => {
+      const chunk = this.#table.find(digest)
+      if (chunk === undefined || this.#seed[chunk] !== absent || this.index.length(chunk) !== length) return
+      this.#seed[chunk] = number
+      this.#offset[chunk] = at
     }
   }
 }

@@ -10,7 +10,7 @@ const batchBytes = 256 * 1024
 
 /** Takes the chunks of one run. Each is hashed before it is kept; those that are in place already are compared and dropped. */
 export class ChunkSink implements RangeSink {
-  readonly #file: FileHandle
+  readonly #write: (bytes: Uint8Array, at: number) => Promise<void>
   readonly #sources: ChunkSources
   readonly #last: number
   readonly #onWrite: (bytes: number) => void
@@ -23,12 +23,13 @@ export class ChunkSink implements RangeSink {
   #chunk: number
 
   constructor(options: {
-    readonly file: FileHandle
+    /** Puts bytes to their place in the new file. They are valid until it has ended. */
+    readonly write: (bytes: Uint8Array, at: number) => Promise<void>
     readonly sources: ChunkSources
     readonly run: Run
     readonly onWrite: (bytes: number) => void
   }) {
-    this.#file = options.file
+    this.#write = options.write
     this.#sources = options.sources
     this.#chunk = options.run.first
     this.#last = options.run.last
@@ -63,7 +64,7 @@ export class ChunkSink implements RangeSink {
   /** Writes what is verified and not yet written. To be called whether the fetch succeeded or not. */
   async flush(): Promise<void> {
     if (this.#kept === 0) return
-    await writeAll(this.#file, this.#batch.subarray(0, this.#kept), this.#keptAt)
+    await this.#write(this.#batch.subarray(0, this.#kept), this.#keptAt)
     this.#onWrite(this.#kept)
     this.#batch.copyWithin(0, this.#kept, this.#kept + this.#partial)
     this.#kept = 0

@@ -46,12 +46,13 @@ export class Diff extends NodeCommand {
       this.ui.json({ product: this.product, from: summary(from), to: summary(to), entries: lines, fetch, requests })
       const size = (bytes: number | null) => (bytes === null ? '-' : bytesText(bytes))
       this.ui.table([
-        ['entry', 'change', 'before', 'after', 'fetch', 'requests'],
+        ['entry', 'change', 'before', 'after', 'how', 'fetch', 'requests'],
         ...lines.map((line) => [
           visible(line.path),
           line.change,
           size(line.sizeBefore),
           size(line.sizeAfter),
+          line.how ?? '-',
           bytesText(line.fetch),
           String(line.requests),
         ]),

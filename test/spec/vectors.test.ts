@@ -2,16 +2,18 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parseChunkIndex } from '../../core/chunk-index.ts'
+import { ChunkIndexBuilder, parseChunkIndex } from '../../core/chunk-index.ts'
 import { chunks } from '../../core/chunker.ts'
 import { digestOf, parseCid } from '../../core/cid.ts'
 import { parseComposition } from '../../core/composition.ts'
 import { isPsyblobError } from '../../core/errors.ts'
+import { indexPages } from '../../core/index-pages.ts'
 import { parseManifest } from '../../core/manifest.ts'
 import { parseName, parsePath, parseSerial, parseTime } from '../../core/names.ts'
 import { parsePointer } from '../../core/pointer.ts'
 import { grub } from '../../images/bootloaders/grub.ts'
 import { blake3 } from '../../store/blake3.ts'
+import { indexTree } from '../../store/index-tree.ts'
 
 const root = join(import.meta.dirname, '../../spec/vectors')
 
@@ -50,6 +52,17 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
   'chunk-index': ({ bytes, size }) => {
     const index = parseChunkIndex(new Uint8Array(Buffer.from(bytes, 'hex')), size, 'index')
     return Array.from({ length: index.count }, (_, chunk) => index.length(chunk))
+  },
+  'index-pages': ({ records, value }) => {
+    const builder = new ChunkIndexBuilder()
+    const { seed, count, first = 0, same } = records
+    for (let at = first; at < first + count; at++) builder.add(4096, blake3().digest(utf8(`${seed}${same ?? at}`)))
+    const bytes = builder.finish()
+    const pages = [...indexPages(bytes)]
+    return {
+      pages: Array.isArray(value.pages) ? pages : { count: pages.length, first: pages.slice(0, value.pages.first.length) },
+      index: indexTree(bytes).index,
+    }
   },
   chunker: ({ bytes }) => cuts(bytesOf(bytes)),
   'boot-state': ({ files }) => {
