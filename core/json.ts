@@ -11,16 +11,27 @@ export type JsonOptions = {
   readonly spaced?: boolean
 }
 
-const stringOrSpace = /("(?:[^"\\]|\\.)*")|\s+/g
+/** True when `value` is nested deeper than `levels`; looks no deeper than that. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
+}
 
-function depthOf(text: string): number {
-  let depth = 0
-  let deepest = 0
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
-    if (token === '{' || token === '[') deepest = Math.max(deepest, ++depth)
-    else if (token === '}' || token === ']') depth--
+/** JSON without the white space between its tokens. A loop, for an expression would need a stack as deep as the longest string is long. */
+function compacted(text: string): string {
+  const kept: string[] = []
+  let from = 0
+  let inString = false
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (inString && character === '\\') at++
+    else if (character === '"') inString = !inString
+    else if (!inString && (character === ' ' || character === '\n' || character === '\t' || character === '\r')) {
+      kept.push(text.slice(from, at))
+      from = at + 1
+    }
   }
-  return deepest
+  return kept.join('') + text.slice(from)
 }
 
 /**
@@ -31,14 +42,14 @@ export function parseJson(text: string, options: JsonOptions): unknown {
   const refuse = (why: string, cause?: unknown): never => {
     throw new PsyblobError('malformed', `${options.what}: ${why}`, { cause })
   }
-  if (depthOf(text) > limits.jsonDepth) refuse(`nested deeper than ${limits.jsonDepth} levels`)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (cause) {
     refuse('not JSON', cause)
   }
-  const compact = options.spaced === true ? text.replace(stringOrSpace, '$1') : text
+  if (isDeeper(value, limits.jsonDepth)) refuse(`nested deeper than ${limits.jsonDepth} levels`)
+  const compact = options.spaced === true ? compacted(text) : text
   if (JSON.stringify(value) !== compact) refuse('JSON with repeated keys, needless escapes or another spelling of a number')
   return value
 }
@@ -49,7 +60,38 @@ export function checkShape<const Schema extends v.GenericSchema>(schema: Schema,
   if (result.success) return result.output
   const issue = result.issues[0]
   const field = v.getDotPath(issue)
-  throw new PsyblobError('malformed', `${what}: ${field === null ? '' : `field ${visible(field)}: `}${visible(issue.message)}`)
+  // what the library says of absent and superfluous fields is about its own workings
+  const strict = issue.type === 'strict_object' && issue.path !== undefined
+  const why =
+    strict && issue.expected === 'never'
+      ? 'not a field of this format'
+      : strict && issue.received === 'undefined'
+        ? 'missing'
+        : issue.message
+  throw new PsyblobError('malformed', `${what}: ${field === null ? '' : `field ${visible(field)}: `}${visible(why)}`)
+}
+
+/**
+ * A schema for an object whose keys `parseKey` accepts. Nothing is dropped: a key that an object would take for its own, such as
+ * `__proto__`, comes before `parseKey` like any other.
+ */
+export function recordOf<const Schema extends v.GenericSchema>(parseKey: (text: string) => string, schema: Schema) {
+  return v.pipe(
+    v.custom<Readonly<Record<string, unknown>>>((value) => typeof value === 'object' && value !== null && !Array.isArray(value)),
+    v.rawTransform<Readonly<Record<string, unknown>>, Readonly<Record<string, v.InferOutput<Schema>>>>(({ dataset, addIssue, NEVER }) => {
+      const entries: [string, v.InferOutput<Schema>][] = []
+      for (const [key, value] of Object.entries(dataset.value)) {
+        try {
+          entries.push([parseKey(key), checkShape(schema, value, visible(key))])
+        } catch (error) {
+          if (!(error instanceof PsyblobError)) throw error
+          addIssue({ message: error.message })
+          return NEVER
+        }
+      }
+      return Object.fromEntries(entries)
+    }),
+  )
 }
 
 /** A schema for text that `parse` accepts; what it throws becomes the schema's complaint. */

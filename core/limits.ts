@@ -5,6 +5,8 @@ export const limits = {
   manifest: 16 * 1024 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,
+  /** `index.json`: a hundred bytes a release. */
+  listing: 16 * 1024 * 1024,
   jsonDepth: 8,
   signatures: 16,
   remotes: 16,

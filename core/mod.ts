@@ -10,7 +10,7 @@ export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblo
 export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
 export type { Bytes, HashEngine, Hasher } from './hash.ts'
 export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
-export { checkShape, parsedBy, parseJson } from './json.ts'
+export { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
 export { limits } from './limits.ts'
 export {
   comparePaths,
@@ -42,4 +42,4 @@ export {
 export { type Signature, signPrehash, verifySignatures } from './signature.ts'
 export { checkTrustedComment, manifestComment, pointerComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'
-export { visible } from './visible.ts'
+export { visible, visibleJson } from './visible.ts'

@@ -2,7 +2,7 @@
 import * as v from 'valibot'
 import { parseCid } from './cid.ts'
 import { PsyblobError } from './errors.ts'
-import { checkShape, parsedBy, parseJson } from './json.ts'
+import { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
 import { limits } from './limits.ts'
 import { parseName, parseTime } from './names.ts'
 import { utf8Decode, utf8Encode } from './utf8.ts'
@@ -30,7 +30,7 @@ const pointer = v.strictObject({
   expires: time,
   /** The number of the root document in force; 0 while there is none. */
   root: whole(0),
-  products: v.record(name('product'), release),
+  products: recordOf((product) => parseName(product, 'product'), release),
 })
 
 export type PointedRelease = v.InferOutput<typeof release>
