@@ -9,7 +9,6 @@ import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
 import { costOf, type EntryPlan, partPath } from './plan.ts'
 import { pool } from './pool.ts'
-import { RunQueue } from './run-queue.ts'
 import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
 
@@ -103,16 +102,15 @@ type ChunkWork = { readonly plan: ChunksPlan; readonly file: FileHandle; readonl
 
 /** As many jobs as there are connections: each takes one range after the other. */
 function fetchRuns(work: ChunkWork): readonly Job[] {
-  const { plan, options } = work
-  const { link } = options.mirrors
-  const queue = new RunQueue(plan.sources, { runs: plan.runs, planned: plan.gap, gap: () => link.gap })
+  // a queue that all of them take from
+  const runs = work.plan.runs.values()
   const job: Job = async (signal) => {
-    for (let run = queue.take(); run !== undefined; run = queue.take()) {
+    for (const run of runs) {
       signal.throwIfAborted()
       await fetchRun({ ...work, run })(signal)
     }
   }
-  return Array.from({ length: Math.min(connections, plan.runs.length) }, () => job)
+  return Array.from({ length: Math.min(connections, work.plan.runs.length) }, () => job)
 }
 
 function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly run: Run }): Job {
@@ -124,7 +122,7 @@ function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly ru
     try {
       await options.mirrors.fetch(entry.bin.cid, { size: index.size, end: index.offset(run.last) + index.length(run.last), signal }, sink)
     } finally {
-      await sink.flush()
+      await sink.close()
     }
   }
 }

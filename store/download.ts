@@ -29,17 +29,25 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
   report({ type: 'step', step: 'fetch', about: `${product} ${release.manifest.serial}` })
   for (const [cid, size] of blobs) {
     signal?.throwIfAborted()
-    if (!(await to.has(cid, size))) {
-      const at = done
-      let got = 0
-      const counted = async function* (): Bytes {
-        for await (const piece of mirrors.stream(cid, { size, signal })) {
+    if (!(await to.has(cid, size, { hashed: true }))) {
+      const before = { done, fetched }
+      const counted = async function* (isAlone: boolean): Bytes {
+        let got = 0
+        for await (const piece of mirrors.stream(cid, { size, isAlone, signal })) {
           got += piece.length
-          report({ type: 'bytes', done: at + got, total, fetched: fetched + got })
+          report({ type: 'bytes', done: before.done + got, total, fetched: before.fetched + got })
           yield piece
         }
       }
-      await to.put(cid, counted())
+      // wrong bytes may have come from several remotes one after another: from then on each gives the whole, and answers for it
+      for (let tries = 0; ; tries++) {
+        try {
+          await to.put(cid, counted(tries > 0))
+          break
+        } catch (error) {
+          if (!isPsyblobError(error, 'corrupt', 'unavailable') || tries > mirrors.count || !mirrors.mayHave(cid)) throw error
+        }
+      }
       fetched += size
     }
     done += size

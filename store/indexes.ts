@@ -122,8 +122,7 @@ async function fetchPages(
   const jobs = runs.map((run) => async (stop: AbortSignal) => {
     const sink = new ChunkSink({ write, sources, run, onWrite: () => undefined })
     const end = pages.offset(run.last) + pages.length(run.last)
-    await mirrors.fetch(index.cid, { size: index.size, end, signal: stop }, sink)
-    await sink.flush()
+    await mirrors.fetch(index.cid, { size: index.size, end, signal: stop }, sink).finally(() => sink.close())
   })
   await pool(jobs, { workers: connections, signal })
   for (let page = 0; page < pages.count; page++) {

@@ -53,7 +53,7 @@ export class Mirrors {
    */
   async read<Value>(
     name: DocumentName,
-    options: ReadOptions & { readonly limit: number; readonly accept: (bytes: Uint8Array, remote: Remote) => Value },
+    options: ReadOptions & { readonly limit: number; readonly accept: (bytes: Uint8Array, remote: Remote) => Value | Promise<Value> },
   ): Promise<Value | undefined> {
     let absent = false
     let refused = false
@@ -63,7 +63,7 @@ export class Mirrors {
           const asked = performance.now()
           const bytes = await remote.read(name, options)
           this.link.answered(performance.now() - asked)
-          if (bytes !== undefined) return options.accept(bytes, remote)
+          if (bytes !== undefined) return await options.accept(bytes, remote)
           absent = true
           break
         } catch (error) {
@@ -92,8 +92,11 @@ export class Mirrors {
     }
   }
 
-  /** A whole blob. What was given before a remote failed is not given again; whoever takes the bytes checks the whole. */
-  async *stream(cid: CID, { size, signal }: ReadOptions & { readonly size: number }): Bytes {
+  /**
+   * A whole blob. What was given before a remote failed is not given again, and the next remote goes on from there, unless it has to come
+   * from one (`isAlone`); whoever takes the bytes checks the whole.
+   */
+  async *stream(cid: CID, { size, isAlone = false, signal }: ReadOptions & { readonly size: number; readonly isAlone?: boolean }): Bytes {
     const course: Course = { remote: undefined, tries: 0 }
     let position = 0
     for (;;) {
@@ -114,7 +117,7 @@ export class Mirrors {
         return
       } catch (error) {
         // bytes that turned out wrong were given away already: nothing can go on from them, but nobody shall ask there again
-        const spoilt = isPsyblobError(error, 'corrupt') && position > 0
+        const spoilt = position > 0 && (isAlone || isPsyblobError(error, 'corrupt'))
         await this.#fail(error, { remote, cid, course, gained: position > from, ranged: !whole, others: this.#count(cid) > 1, signal })
         if (spoilt) throw error
       }
@@ -128,8 +131,12 @@ export class Mirrors {
     sink: RangeSink,
   ): Promise<void> {
     const course: Course = { remote: undefined, tries: 0 }
+    // once bytes of several turned out wrong together, the whole has to come from one: then it is known who is to blame
+    let isAlone = false
     while (sink.position < end) {
+      if (isAlone) sink.restart()
       const from = sink.position
+      const isMixed = !sink.isVerified
       const whole = from === 0 && end === size
       const remote = this.#quickest(cid, whole ? 'whole' : 'range')
       const once = whole ? undefined : this.#rangeless.get(remote)
@@ -149,6 +156,11 @@ export class Mirrors {
         if (sink.position < end) throw new PsyblobError('unavailable', `${remote.label} ended before the last byte`)
       } catch (error) {
         sink.reset()
+        if (isMixed && isPsyblobError(error, 'corrupt')) {
+          isAlone = true
+          this.#report({ type: 'trace', text: `${error.message}: it came from several remotes, and is fetched anew from one` })
+          continue
+        }
         await this.#fail(named(error, cid, remote), {
           remote,
           cid,
@@ -211,6 +223,15 @@ export class Mirrors {
 
   #count(cid: CID): number {
     return this.#left().filter((remote) => this.#lacking.get(cid)?.has(remote) !== true).length
+  }
+
+  /** True while somebody is left who may have the blob. */
+  mayHave(cid: CID): boolean {
+    return this.#count(cid) > 0
+  }
+
+  get count(): number {
+    return this.#remotes.length
   }
 
   /** True when remotes answer, and each of them says that it does not have the blob. */

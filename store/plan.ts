@@ -31,8 +31,7 @@ export type EntryPlan = { readonly entry: FileEntry } & (
   | {
       readonly how: 'chunks'
       readonly sources: ChunkSources
-      readonly runs: readonly Run[] /** Bytes across which the runs were joined. */
-      readonly gap: number
+      readonly runs: readonly Run[]
       /** The file that becomes the unfinished one: it holds this blob, damaged. */
       readonly adopt: string | undefined
     }
@@ -60,6 +59,8 @@ export type PlanOptions = {
   readonly keepIndexes: boolean
   /** Leave the target's old files out: they will be removed first, for want of room. */
   readonly frugal: boolean
+  /** A damaged file may be made into the new one, rather than copied from. */
+  readonly adopt: boolean
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -178,9 +179,13 @@ export async function planRelease(options: PlanOptions): Promise<readonly EntryP
   return plans
 }
 
-async function planWhole(entry: FileEntry, { parts }: PlanOptions): Promise<EntryPlan> {
-  const left = (await sizeOf(partPath(parts, entry.bin.cid))) ?? 0
-  return { how: 'whole', entry, resume: left <= entry.bin.size ? left : 0 }
+async function planWhole(entry: FileEntry, { parts, signal }: PlanOptions): Promise<EntryPlan> {
+  const { cid, size } = entry.bin
+  const part = partPath(parts, cid)
+  const left = (await sizeOf(part)) ?? 0
+  // a file of the full length may be one that was cut short before its bytes came to the disk
+  const isWrong = left > size || (left === size && (await cidOfFile(part, size, signal)) !== cid)
+  return { how: 'whole', entry, resume: isWrong ? 0 : left }
 }
 
 async function planChunks(
@@ -197,16 +202,17 @@ async function planChunks(
   const sources = new ChunkSources(index)
   const part = partPath(options.parts, bin.cid)
   const left = await sizeOf(part)
-  const adopt = left === undefined ? damaged : undefined
+  const adopt = left === undefined && options.adopt ? damaged : undefined
   if (left !== undefined) await sources.resume(part, signal)
   else if (adopt !== undefined) await sources.resume(adopt, signal)
+  if (damaged !== undefined && adopt === undefined) await sources.resume(damaged, signal, { path: damaged, size: bin.size, index })
   if (adopt === undefined) sources.assumeZeros(left ?? 0)
   for (const known of likely(entry, seeds)) {
-    if (known.path === adopt || sources.isComplete()) continue
+    if (known.path === damaged || sources.isComplete()) continue
     await sources.scan(await seedOf(known, { ...options, olds }), signal)
   }
   const { gap } = options.mirrors.link
-  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk), { gap }), gap, adopt }
+  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk), { gap }), adopt }
 }
 
 /** Seeds most like the entry first: the same path, then the larger ones. */

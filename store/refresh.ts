@@ -4,6 +4,7 @@ import {
   checkFreshness,
   cidOf,
   documents,
+  isPsyblobError,
   limits,
   type PointedRelease,
   PsyblobError,
@@ -102,7 +103,7 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
     { name: product, serial: pointed.serial, repo: pointer.repo, compat },
     `manifest ${product}/${pointed.serial}`,
   )
-  if (options.keep) await keepManifest(store, product, release)
+  if (options.keep) await keepManifest(store, product, release, key)
   const learnt: ProductState = {
     ...(known ?? { key: key.text, repo: pointer.repo, channels: {} }),
     repo: pointer.repo,
@@ -166,43 +167,55 @@ export async function fetchManifest(request: ManifestRequest): Promise<VerifiedM
       if (!(error instanceof PsyblobError)) throw error
     }
   }
-  const missing = () =>
-    new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
-  const body = await mirrors.read(documents.manifest(product, serial), {
+  // body and signature come from one remote: each answers for its own
+  const verified = await mirrors.read(documents.manifest(product, serial), {
     limit: size ?? limits.manifest,
     signal,
-    accept: (bytes, remote) => {
-      if (size !== undefined && bytes.length !== size)
-        throw new PsyblobError('corrupt', `${what} of ${remote.label}: expected ${size} bytes, got ${bytes.length}`, {
+    accept: async (body, remote) => {
+      const where = `${what} of ${remote.label}`
+      const got = cidOf(blake3().digest(body))
+      if (size !== undefined && body.length !== size) {
+        throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${body.length}`, {
           hint: 'the mirror may be behind; try again later',
         })
-      const got = cidOf(blake3().digest(bytes))
-      if (cid !== undefined && got !== cid)
-        throw new PsyblobError('corrupt', `${what} of ${remote.label}: expected ${cid}, got ${got}`, {
+      }
+      if (cid !== undefined && got !== cid) {
+        throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
           hint: 'the mirror is damaged or behind; try again later or ask its operator',
         })
-      return bytes
+      }
+      const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig, signal })
+      if (signatures === undefined) {
+        throw new PsyblobError('untrusted', `${where} has no signature beside it`, { hint: 'the publisher has to publish it again' })
+      }
+      const release = verifyManifest({ body, signatures }, key, where)
+      checkManifestHeader(release.manifest, { name: product, serial }, where)
+      return release
     },
   })
-  if (body === undefined) throw missing()
-  const verified = await mirrors.read(documents.manifestSignature(product, serial), {
-    limit: limits.minisig,
-    signal,
-    accept: (signatures, remote) => verifyManifest({ body, signatures }, key, `${what} of ${remote.label}`),
-  })
-  if (verified === undefined)
-    throw new PsyblobError('untrusted', `${what} at ${mirrors.label} has no signature beside it`, {
-      hint: 'the publisher has to publish it again',
-    })
-  return verified
+  if (verified !== undefined) return verified
+  throw new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
 }
 
-/** Puts a verified manifest into the store, unless it is there. */
-export async function keepManifest(store: LocalStore, product: string, release: VerifiedManifest): Promise<void> {
+/** Puts a verified manifest into the store, unless it is there. `key` verified it. */
+export async function keepManifest(store: LocalStore, product: string, release: VerifiedManifest, key: PublicKey): Promise<void> {
   const { serial } = release.manifest
   const kept = await store.manifest(product, serial)
   const same = (one: Uint8Array, two: Uint8Array | undefined) => two !== undefined && Buffer.compare(one, two) === 0
   if (!same(release.signed.body, kept?.body) || !same(release.signed.signatures, kept?.signatures))
     await store.putManifest(product, serial, release.signed)
-  if (((await store.link(product, 'latest')) ?? 0) < serial) await store.setLink(product, 'latest', serial)
+  const latest = await store.link(product, 'latest')
+  if (latest === undefined || latest < serial || !(await isOfRepository(release.manifest.repo)))
+    await store.setLink(product, 'latest', serial)
+
+  /** False when what is called latest is another publisher's or repository's: the operator has changed whom to trust. */
+  async function isOfRepository(repo: string): Promise<boolean> {
+    const there = latest === undefined ? undefined : await store.manifest(product, latest)
+    try {
+      return there !== undefined && verifyManifest(there, key, `manifest ${product}/${latest}`).manifest.repo === repo
+    } catch (error) {
+      if (isPsyblobError(error)) return false
+      throw error
+    }
+  }
 }

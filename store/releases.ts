@@ -29,9 +29,16 @@ export async function findRelease(query: ReleaseQuery, name: string): Promise<Ve
       hint: name === 'latest' ? `psyblob refresh ${product} asks the remotes` : `psyblob sync ${product} installs one`,
     })
   }
+  if (wholeNumber.test(name)) {
+    // a date may be a label and a number
+    const numbered = await bySerial(query, Number(name)).catch((error: unknown) => {
+      if (isPsyblobError(error, 'not-found')) return undefined
+      throw error
+    })
+    if (numbered !== undefined) return numbered
+  }
   const labelled = await byLabel(query, name)
   if (labelled !== undefined) return labelled
-  if (wholeNumber.test(name)) return bySerial(query, Number(name))
   throw new PsyblobError('not-found', `no release of ${product} is called ${visible(name)}`, {
     hint: `psyblob history ${product} lists serials and versions`,
   })
@@ -51,12 +58,12 @@ async function byLabel(query: ReleaseQuery, label: string): Promise<VerifiedMani
     if (kept === undefined) continue
     try {
       const release = verifyManifest(kept, trust.key, `manifest ${trust.product}/${serial}`)
+      checkManifestHeader(release.manifest, { name: trust.product, serial, repo: trust.repo }, `manifest ${trust.product}/${serial}`)
       if (release.manifest.version === label) return release
     } catch (error) {
       if (!isPsyblobError(error)) throw error
     }
   }
-  if (wholeNumber.test(label)) return undefined
   const listed = (await listing(mirrors))?.products[trust.product]?.findLast((release) => release.version === label)
   if (listed === undefined) return undefined
   const release = await bySerial(query, listed.serial)

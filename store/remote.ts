@@ -1,5 +1,6 @@
 // The seam between psyblob and the places a repository can lie: what every remote can do, and what a publisher needs besides.
 import type { Bytes, CID, DocumentName } from '../core/mod.ts'
+import type { Lock } from './lock.ts'
 
 /** A run of bytes inside a blob. */
 export type Range = { readonly offset: number; readonly length: number }
@@ -24,12 +25,16 @@ export interface Remote {
 
 /** What a publisher needs besides. A blob is there whole or not at all. */
 export interface RemoteWriter extends Remote {
-  /** True when the blob is there with that size. */
-  has(cid: CID, size: number): Promise<boolean>
+  /** True when the blob is there with that size, and with `hashed` the right bytes. */
+  has(cid: CID, size: number, options?: { readonly hashed?: boolean }): Promise<boolean>
   /** Stores a blob that must hash to `cid`: `corrupt` otherwise, and nothing is kept. Storing it twice changes nothing. */
   put(cid: CID, bytes: Bytes): Promise<void>
   /** Stores a document if what lies there now equals `expected` (undefined: nothing lies there), else `conflict`. */
   replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void>
+  /** Keeps other publishers of this machine away until it is released. Throws `conflict` when one is at work. */
+  hold(): Promise<Lock>
+  /** Removes what writers that were cut short left behind. */
+  tidy(): Promise<void>
 }
 
 /** Where the verified part of a transfer goes. It takes bytes in order and keeps what it could verify. */
@@ -38,6 +43,10 @@ export interface RangeSink {
   readonly position: number
   /** Bytes from `position` plus those taken since on. Throws `corrupt` when they are not what was asked for: the remote is to blame. */
   take(bytes: Uint8Array): Promise<void>
-  /** Drops what was taken but not verified: the next bytes begin at `position` again. */
+  /** False when bytes before `position` are not verified yet: when they turn out wrong, whoever gave the last ones is not to blame alone. */
+  readonly isVerified: boolean
+  /** Drops what was taken but not verified since `position`: the next bytes begin there again. */
   reset(): void
+  /** Drops everything that is not verified. */
+  restart(): void
 }

@@ -88,8 +88,9 @@ export class ChunkSources {
     }
   }
 
-  /** Looks for chunks at their own places in an unfinished file. */
-  async resume(path: string, signal?: AbortSignal): Promise<void> {
+  /** Looks for chunks at their own places: in the unfinished file, or in one like it, which is a seed then. */
+  async resume(path: string, signal?: AbortSignal, seed?: Seed): Promise<void> {
+    const found = seed === undefined ? undefined : this.#finder(seed)
     const engine = blake3()
     const file = await open(path, 'r')
     const window = Buffer.allocUnsafeSlow(4 * 1024 * 1024)
@@ -103,7 +104,9 @@ export class ChunkSources {
           const at = this.index.offset(next) - from
           const length = this.index.length(next)
           if (at + length > got) break
-          if (sameBytes(engine.digest(window.subarray(at, at + length)), this.index.digest(next))) this.setInPlace(next)
+          if (!sameBytes(engine.digest(window.subarray(at, at + length)), this.index.digest(next))) continue
+          if (found === undefined) this.setInPlace(next)
+          else found(this.index.digest(next), from + at, length)
         }
         if (next === chunk) break
         chunk = next

@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { type CID, cidOf, type Hasher, PsyblobError, type Run } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { borrow, giveBack } from './buffers.ts'
 import { writeAll } from './files.ts'
 import type { RangeSink } from './remote.ts'
 import { type ChunkSources, sameBytes } from './seeds.ts'
@@ -36,7 +37,7 @@ export class ChunkSink implements RangeSink {
     this.#onWrite = options.onWrite
     let longest = 0
     for (let chunk = options.run.first; chunk <= options.run.last; chunk++) longest = Math.max(longest, this.#sources.index.length(chunk))
-    this.#batch = Buffer.allocUnsafeSlow(batchBytes + longest)
+    this.#batch = borrow(batchBytes + longest)
   }
 
   get position(): number {
@@ -44,8 +45,17 @@ export class ChunkSink implements RangeSink {
     return this.#chunk > this.#last ? index.offset(this.#last) + index.length(this.#last) : index.offset(this.#chunk)
   }
 
+  /** Chunk by chunk. */
+  get isVerified(): boolean {
+    return true
+  }
+
   reset(): void {
     this.#partial = 0
+  }
+
+  restart(): void {
+    this.reset()
   }
 
   async take(bytes: Uint8Array): Promise<void> {
@@ -61,8 +71,13 @@ export class ChunkSink implements RangeSink {
     }
   }
 
-  /** Writes what is verified and not yet written. To be called whether the fetch succeeded or not. */
-  async flush(): Promise<void> {
+  /** Writes what is verified and not yet written. To be called whether the fetch succeeded or not; nothing is taken afterwards. */
+  async close(): Promise<void> {
+    await this.#flush()
+    giveBack(this.#batch)
+  }
+
+  async #flush(): Promise<void> {
     if (this.#kept === 0) return
     await this.#write(this.#batch.subarray(0, this.#kept), this.#keptAt)
     this.#onWrite(this.#kept)
@@ -80,11 +95,11 @@ export class ChunkSink implements RangeSink {
     }
     this.#partial = 0
     this.#chunk++
-    if (this.#sources.isInPlace(chunk) || this.#sources.where(chunk) !== undefined) return this.flush()
+    if (this.#sources.isInPlace(chunk) || this.#sources.where(chunk) !== undefined) return this.#flush()
     if (this.#kept === 0) this.#keptAt = index.offset(chunk)
     this.#kept += length
     this.#sources.setInPlace(chunk)
-    if (this.#kept >= batchBytes) await this.flush()
+    if (this.#kept >= batchBytes) await this.#flush()
   }
 }
 
@@ -96,8 +111,6 @@ export class BlobSink implements RangeSink {
   readonly #onWrite: (bytes: number) => void
   #hasher: Hasher = blake3().create()
   #position = 0
-  /** True when the bytes so far come from more than one answer: then nobody in particular is to blame. */
-  #mixed = false
 
   constructor(options: { readonly file: FileHandle; readonly cid: CID; readonly size: number; readonly onWrite: (bytes: number) => void }) {
     this.#file = options.file
@@ -114,11 +127,17 @@ export class BlobSink implements RangeSink {
   resume(bytes: Uint8Array): void {
     this.#hasher.update(bytes)
     this.#position += bytes.length
-    this.#mixed = true
   }
 
-  reset(): void {
-    this.#mixed = this.#position > 0
+  get isVerified(): boolean {
+    return this.#position === 0
+  }
+
+  reset(): void {}
+
+  restart(): void {
+    this.#hasher = blake3().create()
+    this.#position = 0
   }
 
   async take(bytes: Uint8Array): Promise<void> {
@@ -134,11 +153,8 @@ export class BlobSink implements RangeSink {
   #check(): void {
     const got = cidOf(this.#hasher.digest())
     if (got === this.#cid) return
-    this.#hasher = blake3().create()
-    this.#position = 0
-    const mixed = this.#mixed
-    this.#mixed = false
-    throw new PsyblobError(mixed ? 'unavailable' : 'corrupt', `expected ${this.#cid}, got ${got}`)
+    this.restart()
+    throw new PsyblobError('corrupt', `expected ${this.#cid}, got ${got}`)
   }
 
   /** When an interrupted transfer left everything: nothing to fetch, only to check. */
