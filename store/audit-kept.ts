@@ -1,6 +1,6 @@
 // The audit of what is kept for others: the local store, and a remote read from end to end.
 import {
-  type Bytes,
+  type ChunkIndex,
   type CID,
   checkFreshness,
   cidOf,
@@ -14,6 +14,7 @@ import {
 } from '../core/mod.ts'
 import type { BadRange, Finding } from './audit.ts'
 import { blake3 } from './blake3.ts'
+import { borrow, giveBack } from './buffers.ts'
 import { pathExists } from './files.ts'
 import { type LocalStore, links } from './local.ts'
 import type { Trust } from './refresh.ts'
@@ -142,7 +143,7 @@ async function readIndex(
     for await (const piece of remote.get(cid, { size, signal })) pieces.push(Uint8Array.from(piece))
     return Buffer.concat(pieces)
   } catch (error) {
-    if (isPsyblobError(error, 'not-found', 'corrupt', 'malformed')) return undefined
+    if (isPsyblobError(error, 'not-found', 'corrupt', 'malformed', 'unavailable')) return undefined
     throw error
   }
 }
@@ -159,31 +160,57 @@ type BlobAudit = {
 async function auditBlob(remote: Remote, { path, cid, size, index, onBytes, signal }: BlobAudit): Promise<Finding | undefined> {
   const engine = blake3()
   const whole = engine.create()
-  const cuts = index === undefined ? undefined : parseChunkIndex(index, size, `chunk index of ${path}`)
+  const cuts = index === undefined ? undefined : usableIndex(index, size)
   const ranges: BadRange[] = []
-  let held = Buffer.alloc(0)
+  const window = borrow(limits.chunk)
+  let held = 0
   let chunk = 0
-  const bytes: Bytes = remote.range(cid, { offset: 0, length: size }, { size, signal })
+  let got = 0
   try {
-    for await (const piece of size === 0 ? [] : bytes) {
+    for await (const piece of remote.get(cid, { size, signal })) {
       whole.update(piece)
+      got += piece.length
       onBytes(piece.length)
       if (cuts === undefined) continue
-      held = Buffer.concat([held, piece])
-      let at = 0
-      for (; chunk < cuts.count && at + cuts.length(chunk) <= held.length; chunk++) {
+      for (let taken = 0; taken < piece.length && chunk < cuts.count; ) {
         const length = cuts.length(chunk)
-        if (!sameBytes(engine.digest(held.subarray(at, at + length)), cuts.digest(chunk)))
-          ranges.push({ offset: cuts.offset(chunk), length })
-        at += length
+        const part = Math.min(length - held, piece.length - taken)
+        window.set(piece.subarray(taken, taken + part), held)
+        taken += part
+        held += part
+        if (held < length) break
+        if (!sameBytes(engine.digest(window.subarray(0, length)), cuts.digest(chunk))) ranges.push({ offset: cuts.offset(chunk), length })
+        held = 0
+        chunk++
       }
-      held = held.subarray(at)
     }
+    return undefined
   } catch (error) {
     if (isPsyblobError(error, 'not-found')) return { path, problem: 'missing', expected: cid }
+    if (isPsyblobError(error, 'corrupt') && got < size) {
+      // before the last byte it is the disk that fails, or a piece that goes on after it
+      return { path, problem: error.cause === undefined ? 'wrong size' : 'unreadable', expected: cid }
+    }
+    if (isPsyblobError(error, 'corrupt')) {
+      const digest = cidOf(whole.digest())
+      // what is right up to its last byte goes on after it
+      if (digest === cid) return { path, problem: 'wrong size', expected: cid }
+      return { path, problem: 'changed', expected: cid, got: digest, ...(cuts === undefined ? {} : { ranges }) }
+    }
+    // short, cut or refused: this one is named, and the others are looked at all the same
+    if (isPsyblobError(error, 'unavailable')) return { path, problem: got < size && got > 0 ? 'wrong size' : 'unreadable', expected: cid }
+    throw error
+  } finally {
+    giveBack(window)
+  }
+}
+
+/** An index whose bytes are right may still be no index of that blob. */
+function usableIndex(bytes: Uint8Array, size: number): ChunkIndex | undefined {
+  try {
+    return parseChunkIndex(bytes, size, 'chunk index')
+  } catch (error) {
+    if (isPsyblobError(error, 'malformed')) return undefined
     throw error
   }
-  const got = cidOf(whole.digest())
-  if (got === cid && ranges.length === 0) return undefined
-  return { path, problem: 'changed', expected: cid, got, ...(cuts === undefined ? {} : { ranges }) }
 }

@@ -11,7 +11,7 @@ export type BadRange = { readonly offset: number; readonly length: number }
 
 export type Finding = {
   readonly path: string
-  readonly problem: 'missing' | 'changed' | 'wrong size' | 'wrong type' | 'unreadable' | 'unexpected'
+  readonly problem: 'missing' | 'changed' | 'wrong size' | 'wrong type' | 'wrong mode' | 'unreadable' | 'unexpected'
   readonly expected?: CID
   readonly got?: CID
   /** Where it is bad, when the blob has an index that is at hand. */
@@ -45,7 +45,7 @@ async function auditFile(dir: string, record: Entry, options: AuditOptions): Pro
     if (!state.isFile()) return { path, problem: 'wrong type', expected: bin.cid }
     const index = await options.indexOf(record)
     const { cid, ranges } = await hashByChunks(place, index, options)
-    if (cid === bin.cid) return undefined
+    if (cid === bin.cid) return (state.mode & 0o7777) === (record.mod & 0o7777) ? undefined : { path, problem: 'wrong mode' }
     return {
       path,
       problem: state.size === bin.size ? 'changed' : 'wrong size',

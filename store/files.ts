@@ -1,5 +1,6 @@
 // Files that survive a power cut: temporary name, flush, rename, flush of the folder. Also reading with a limit, and removing for good.
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathExists } from 'fs-extra'
 import { PsyblobError } from '../core/mod.ts'
@@ -11,20 +12,50 @@ export function temporaryBeside(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${++counter}.tmp`)
 }
 
+const temporary = /^\..+\.(\d+)\.\d+\.tmp$/
+
 /** True for names that `temporaryBeside` makes. */
 export function isTemporary(name: string): boolean {
-  return name.startsWith('.') && name.endsWith('.tmp')
+  return temporary.test(name)
 }
 
-/** Makes a folder and those above it. Throws `no-space` and what else `translated` knows. */
+/** Milliseconds: who writes to a file touches it more often. */
+const abandonedAfter = 60_000
+
+/** Removes the unfinished files in `folder` whose writer is gone: no such process here, and nobody has touched them for a minute. */
+export async function removeAbandoned(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const writer = temporary.exec(name)?.[1]
+    if (writer === undefined || existsSync(`/proc/${writer}`)) continue
+    const path = join(folder, name)
+    const touched = (await stat(path).catch(() => undefined))?.mtimeMs
+    if (touched !== undefined && Date.now() - touched > abandonedAfter) await rm(path, { force: true })
+  }
+}
+
+/** Makes a folder and those above it, each durable before anything in it is. Throws `no-space` and what else `translated` knows. */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true })
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined) return
+    for (let folder = dirname(path); folder.length >= dirname(first).length; folder = dirname(folder)) {
+      await flushFolder(folder)
+      if (folder === dirname(folder)) return
+    }
   } catch (error) {
-    // Node's recursive mkdir calls a full disk ENOENT
+    // Node's recursive mkdir calls a full disk ENOENT, and a read-only one too
     if (!hasCode(error, 'ENOENT')) throw translated(error, `making ${path}`)
+    await access(await nearest(path), constants.W_OK).catch((refused: unknown) => {
+      throw translated(refused, `making ${path}`)
+    })
     throw new PsyblobError('no-space', `no space left while making ${path}`, { cause: error, hint: 'make room, or name another place' })
   }
+}
+
+/** The folder itself, or the one above it that is there. */
+async function nearest(path: string): Promise<string> {
+  const above = dirname(path)
+  return above === path || (await stat(path).catch(() => undefined)) !== undefined ? path : nearest(above)
 }
 
 /** Makes the renames in `folder` durable. */
@@ -79,17 +110,27 @@ export async function writeWhole(path: string, bytes: Uint8Array, mode = 0o644):
   }
 }
 
-/** The bytes of a file of at most `limit` bytes; undefined when there is none. Throws `malformed` when it is longer. */
+/**
+ * The bytes of a file of at most `limit` bytes; undefined when there is none. Throws `malformed` when it is longer, or no file at all:
+ * a pipe or a device in its place must neither block nor go on for ever.
+ */
 export async function readLimited(path: string, limit: number): Promise<Uint8Array | undefined> {
+  let file: FileHandle | undefined
   try {
-    const { size } = await stat(path)
-    if (size > limit) throw new PsyblobError('malformed', `${path} is ${size} bytes long, allowed are ${limit}`)
-    const bytes = await readFile(path)
-    if (bytes.length > limit) throw new PsyblobError('malformed', `${path} is ${bytes.length} bytes long, allowed are ${limit}`)
-    return bytes
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const state = await file.stat()
+    const refuse = (why: string) =>
+      new PsyblobError('malformed', `${path} ${why}`, { hint: 'something else lies there: check the path, or move it away' })
+    if (!state.isFile()) throw refuse('is no plain file')
+    const bytes = Buffer.allocUnsafeSlow(Math.min(state.size, limit) + 1)
+    const got = await readFull(file, bytes, 0)
+    if (got > limit) throw refuse(`is longer than ${limit} bytes`)
+    return bytes.subarray(0, got)
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw translated(error, `reading ${path}`)
+  } finally {
+    await file?.close()
   }
 }
 
@@ -102,7 +143,7 @@ export function translated(error: unknown, what: string): unknown {
   if (hasCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG')) {
     return new PsyblobError('no-space', `no space left while ${what}`, {
       cause: error,
-      hint: 'make room (psyblob gc drops what nothing needs), then run the same command again',
+      hint: 'make room there, then run the same command again: it goes on where it stopped',
     })
   }
   if (hasCode(error, 'EROFS'))

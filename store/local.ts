@@ -72,7 +72,7 @@ export class LocalStore {
     return join(this.dir, 'blob', shardOf(cid), cid)
   }
 
-  /** A blob small enough for memory, its bytes checked: a damaged one is removed and counts as absent. */
+  /** A blob small enough for memory, its bytes checked: a damaged one counts as absent, and `putBlob` replaces it. */
   async blob(cid: CID, size: number): Promise<Uint8Array | undefined> {
     const path = this.blobPath(cid)
     const bytes = await readLimited(path, size).catch((error: unknown) => {
@@ -80,14 +80,13 @@ export class LocalStore {
       throw error
     })
     if (bytes === undefined) return undefined
-    if (cidOf(blake3().digest(bytes)) === cid) return bytes
-    await rm(path, { force: true })
-    return undefined
+    return cidOf(blake3().digest(bytes)) === cid ? bytes : undefined
   }
 
   async putBlob(cid: CID, bytes: Uint8Array): Promise<void> {
     const got = cidOf(blake3().digest(bytes))
-    if (got !== cid) throw new PsyblobError('corrupt', `storing a blob: expected ${cid}, got ${got}`)
+    if (got !== cid)
+      throw new PsyblobError('corrupt', `storing a blob: expected ${cid}, got ${got}`, { hint: 'run the same command again' })
     await writeWhole(this.blobPath(cid), bytes)
   }
 

@@ -22,6 +22,7 @@ import {
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
+import { hasCode } from './files.ts'
 import { indexTree } from './index-tree.ts'
 import { changedWhileRead, fileBytes, ingest } from './ingest.ts'
 import { isWorthCutting, type ReleaseFile, releaseFiles } from './release-folder.ts'
@@ -67,7 +68,7 @@ export type Published = {
 export async function publish(options: PublishOptions): Promise<Published> {
   const { product, remote, key, channel, report, signal, now } = options
   const repo = await repositoryName(remote)
-  const start = await currentPointer(remote, channel, key)
+  const start = await currentPointer(remote, { repo, channel, key })
   const files = await releaseFiles(options.dir)
   const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
   const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed.serial, key)
@@ -88,7 +89,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
   if (current !== undefined && start !== undefined && pointed !== undefined && sameContent(content, current)) {
     const { version, expires } = start.pointer
     // a repository that lost blobs is mended by the same words
-    const mended = await upload(blobs, options)
+    const mended = await upload(blobs, options, { hashed: true })
     const bytes = { total: current.size, uploaded: mended.bytes }
     return {
       changed: false,
@@ -110,55 +111,62 @@ export async function publish(options: PublishOptions): Promise<Published> {
   signal?.throwIfAborted()
 
   report({ type: 'step', step: 'sign' })
-  const again = await currentPointer(remote, channel, key)
-  if (Buffer.compare(again?.bytes ?? new Uint8Array(), start?.bytes ?? new Uint8Array()) !== 0) {
-    throw new PsyblobError('conflict', `somebody else published to channel ${channel} of ${remote.label} meanwhile`, {
-      hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
+  // a manifest must not be there before it is known that its pointer will be: one publisher at a time from here on
+  const held = await remote.hold()
+  try {
+    const again = await currentPointer(remote, { repo, channel, key })
+    if (Buffer.compare(again?.bytes ?? new Uint8Array(), start?.bytes ?? new Uint8Array()) !== 0) {
+      throw new PsyblobError('conflict', `somebody else published to channel ${channel} of ${remote.label} meanwhile`, {
+        hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
+      })
+    }
+    const before = await newestManifest(remote, product, key, pointed?.serial ?? 0)
+    const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
+    const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
+    const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created: formatTime(now) })
+    const manifest = parseManifest(body, `manifest ${product}/${serial}`)
+    const cid = cidOf(blake3().digest(body))
+    const signature = signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
+    const release: PointedRelease = { serial, manifest: cid, size: body.length }
+    // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
+    await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
+    await remote.replace(documents.manifest(product, serial), body, undefined)
+    const version = (start?.pointer.version ?? 0) + 1
+    const pointer = signPointer({
+      key,
+      repo,
+      channel,
+      version,
+      products: { ...start?.pointer.products, [product]: release },
+      now,
+      days: options.days,
     })
-  }
-  const before = await newestManifest(remote, product, key, pointed?.serial ?? 0)
-  const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
-  const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
-  const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created: formatTime(now) })
-  const manifest = parseManifest(body, `manifest ${product}/${serial}`)
-  const cid = cidOf(blake3().digest(body))
-  const signature = signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
-  const release: PointedRelease = { serial, manifest: cid, size: body.length }
-  // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
-  await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
-  await remote.replace(documents.manifest(product, serial), body, undefined)
-  const version = (start?.pointer.version ?? 0) + 1
-  const pointer = signPointer({
-    key,
-    repo,
-    channel,
-    version,
-    products: { ...start?.pointer.products, [product]: release },
-    now,
-    days: options.days,
-  })
-  await remote.replace(documents.pointer(channel), pointer, start?.bytes)
-  await list(remote, repo, product, { serial, version: label, created: manifest.created, manifest: cid, size: manifest.size }).catch(
-    (error: unknown) => {
-      // the release is out; the listing is for people and the next publish mends it
-      if (!isPsyblobError(error)) throw error
-      report({ type: 'warning', text: `index.json was not updated: ${error.message}` })
-    },
-  )
-  const expires = formatTime(now + options.days * 24 * 60 * 60 * 1000)
-  const bytes = { total: manifest.size, uploaded: uploaded.bytes }
-  return {
-    changed: true,
-    repo,
-    product,
-    channel,
-    serial,
-    version: label,
-    manifest: cid,
-    pointerVersion: version,
-    expires,
-    bytes,
-    blobs: { total: blobs.length, uploaded: uploaded.blobs },
+    await remote.replace(documents.pointer(channel), pointer, start?.bytes)
+    await list(remote, repo, product, { serial, version: label, created: manifest.created, manifest: cid, size: manifest.size }).catch(
+      (error: unknown) => {
+        // the release is out; the listing is for people and the next publish mends it
+        if (!isPsyblobError(error)) throw error
+        report({ type: 'warning', text: `index.json was not updated: ${error.message}` })
+      },
+    )
+    await remote.tidy()
+    const expires = formatTime(now + options.days * 24 * 60 * 60 * 1000)
+    const bytes = { total: manifest.size, uploaded: uploaded.bytes }
+    return {
+      changed: true,
+      repo,
+      product,
+      channel,
+      serial,
+      version: label,
+      manifest: cid,
+      pointerVersion: version,
+      expires,
+      bytes,
+      blobs: { total: blobs.length, uploaded: uploaded.blobs },
+    }
+  } finally {
+    await held.release()
   }
 }
 
@@ -174,7 +182,11 @@ async function describe(files: readonly ReleaseFile[], { report, signal }: Publi
       done += bytes
       report({ type: 'bytes', done, total })
     }
-    const { cid, size, index } = await ingest(file.source, { chunked: isWorthCutting(file.role), onBytes, signal })
+    const { cid, size, index } = await ingest(file.source, { chunked: isWorthCutting(file.role), onBytes, signal }).catch(
+      (error: unknown) => {
+        throw hasCode(error, 'ENOENT') ? changedWhileRead(file.source, error) : error
+      },
+    )
     blobs.set(cid, { cid, size, path: file.source, bytes: () => fileBytes(file.source, { signal }) })
     const tree = index === undefined ? undefined : indexTree(index.bytes)
     for (const blob of tree?.blobs ?? []) {
@@ -198,13 +210,18 @@ async function describe(files: readonly ReleaseFile[], { report, signal }: Publi
   return { records, blobs: [...blobs.values()] }
 }
 
-async function upload(blobs: readonly Upload[], { remote, report, signal }: PublishOptions): Promise<{ bytes: number; blobs: number }> {
+/** Puts there what is not there. With `hashed` what is there is read, and replaced when it is not what it is called. */
+async function upload(
+  blobs: readonly Upload[],
+  { remote, report, signal }: PublishOptions,
+  { hashed }: { readonly hashed: boolean } = { hashed: false },
+): Promise<{ bytes: number; blobs: number }> {
   const total = blobs.reduce((sum, blob) => sum + blob.size, 0)
   const sum = { bytes: 0, blobs: 0 }
   let done = 0
   for (const blob of blobs) {
     signal?.throwIfAborted()
-    if (!(await remote.has(blob.cid, blob.size))) {
+    if (!(await remote.has(blob.cid, blob.size, { hashed }))) {
       const at = done
       let sent = 0
       const counted = async function* (): Bytes {
@@ -215,7 +232,7 @@ async function upload(blobs: readonly Upload[], { remote, report, signal }: Publ
         }
       }
       await remote.put(blob.cid, counted()).catch((error: unknown) => {
-        throw isPsyblobError(error, 'corrupt') ? changedWhileRead(blob.path, error) : error
+        throw isPsyblobError(error, 'corrupt') || hasCode(error, 'ENOENT') ? changedWhileRead(blob.path, error) : error
       })
       sum.bytes += blob.size
       sum.blobs++
@@ -279,7 +296,7 @@ export async function refreshPointer(
 ): Promise<{ readonly channel: string; readonly version: number; readonly expires: string }> {
   const { remote, key, channel, now, days } = options
   const repo = await repositoryName(remote)
-  const start = await currentPointer(remote, channel, key)
+  const start = await currentPointer(remote, { repo, channel, key })
   if (start === undefined)
     throw new PsyblobError('not-found', `no channel ${channel} at ${remote.label}`, { hint: 'psyblob publish PRODUCT DIR makes it' })
   const version = start.pointer.version + 1

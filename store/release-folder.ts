@@ -2,7 +2,8 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { comparePaths, PsyblobError, parsePath, pathTwin, type Role, visible } from '../core/mod.ts'
-import { hasCode, isTemporary, translated } from './files.ts'
+import { hasCode, translated } from './files.ts'
+import { changedWhileRead } from './ingest.ts'
 
 export type ReleaseFile = {
   /** Of the entry, e.g. `/kernel`. */
@@ -54,7 +55,6 @@ export async function releaseFiles(dir: string): Promise<readonly ReleaseFile[]>
       throw translated(error, `reading ${folder}`)
     })
     for (const name of listed) {
-      if (isTemporary(name)) continue
       const path = `${prefix}/${name}`
       const source = join(folder, name)
       if (reserved.includes(path)) {
@@ -62,7 +62,9 @@ export async function releaseFiles(dir: string): Promise<readonly ReleaseFile[]>
           hint: 'move it out of the release folder, then publish again',
         })
       }
-      const state = await lstat(source)
+      const state = await lstat(source).catch((error: unknown) => {
+        throw hasCode(error, 'ENOENT') ? changedWhileRead(source, error) : translated(error, `reading ${source}`)
+      })
       if (state.isDirectory()) await visit(source, path)
       else if (state.isFile())
         found.push({ path: parsePath(path), source, size: state.size, executable: (state.mode & 0o111) !== 0, role: roleOf(path) })

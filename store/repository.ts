@@ -18,6 +18,7 @@ import {
   parseName,
   parsePointer,
   pointerComment,
+  recordOf,
   type SecretKey,
   signPrehash,
   utf8Decode,
@@ -36,13 +37,18 @@ const listed = v.strictObject({
   manifest: parsedBy(parseCid),
   size: v.number(),
 })
-const listing = v.strictObject({ psyblob: v.literal('listing/1'), repo: v.string(), products: v.record(v.string(), v.array(listed)) })
+const listing = v.strictObject({
+  psyblob: v.literal('listing/1'),
+  repo: v.string(),
+  products: recordOf((text) => parseName(text, 'product'), v.array(listed)),
+})
 
 export type ListedRelease = v.InferOutput<typeof listed>
 /** What `index.json` says: unsigned, for finding things, never for believing them. */
 export type Listing = v.InferOutput<typeof listing>
 
-const documentLimit = 16 * 1024 * 1024
+/** Bytes of `psyblob.json`; the listing has `limits.listing`. */
+const repositoryLimit = 64 * 1024
 const day = 24 * 60 * 60 * 1000
 
 async function readJson<const Schema extends v.GenericSchema>(
@@ -50,7 +56,7 @@ async function readJson<const Schema extends v.GenericSchema>(
   name: DocumentName,
   schema: Schema,
 ): Promise<{ value: v.InferOutput<Schema>; bytes: Uint8Array } | undefined> {
-  const bytes = await remote.read(name, { limit: documentLimit })
+  const bytes = await remote.read(name, { limit: name === documents.listing ? limits.listing : repositoryLimit })
   if (bytes === undefined) return undefined
   const what = `${name} of ${remote.label}`
   return { value: checkShape(schema, parseJson(utf8Decode(bytes, what).trimEnd(), { what, spaced: true }), what), bytes }
@@ -82,7 +88,7 @@ export async function readListing(remote: Pick<Remote, 'read' | 'label'>): Promi
 
 /** Adds a release to the listing. */
 export async function list(remote: RemoteWriter, repo: string, product: string, release: ListedRelease): Promise<void> {
-  const bytes = await remote.read(documents.listing, { limit: documentLimit })
+  const bytes = await remote.read(documents.listing, { limit: limits.listing })
   const old = await readListing(remote)
   const releases = [...(old?.products[product]?.filter((other) => other.serial !== release.serial) ?? []), release].sort(
     (one, two) => one.serial - two.serial,
@@ -114,15 +120,23 @@ export function signPointer(options: SignPointerOptions): Uint8Array {
   return joinPointerFile({ body, signatures: signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: comment }) })
 }
 
-/** The pointer of a channel as it lies there; undefined when the channel is new. Throws `untrusted` when our key did not sign it. */
+/**
+ * The pointer of a channel as it lies there; undefined when the channel is new. Throws `untrusted` when our key did not sign it, or signed
+ * it for another channel or repository: what is signed next goes on from it.
+ */
 export async function currentPointer(
   remote: Remote,
-  channel: string,
-  key: SecretKey,
+  { repo, channel, key }: { readonly repo: string; readonly channel: string; readonly key: SecretKey },
 ): Promise<{ pointer: Pointer; bytes: Uint8Array } | undefined> {
   const bytes = await remote.read(documents.pointer(channel), { limit: limits.pointer })
   if (bytes === undefined) return undefined
-  return { pointer: verifyPointer(bytes, key.publicKey, `pointer ${channel} of ${remote.label}`).pointer, bytes }
+  const what = `pointer ${channel} of ${remote.label}`
+  const { pointer } = verifyPointer(bytes, key.publicKey, what)
+  const hint = 'somebody put another pointer or psyblob.json there: restore them from a backup before anything is signed'
+  if (pointer.channel !== channel)
+    throw new PsyblobError('untrusted', `${what}: expected channel ${channel}, got ${pointer.channel}`, { hint })
+  if (pointer.repo !== repo) throw new PsyblobError('untrusted', `${what}: expected repository ${repo}, got ${pointer.repo}`, { hint })
+  return { pointer, bytes }
 }
 
 export type InitOptions = {
@@ -136,14 +150,14 @@ export type InitOptions = {
 /** Makes an empty repository. Throws `conflict` when one is there already. */
 export async function initRepository(remote: RemoteWriter, options: InitOptions): Promise<void> {
   const { key, repo, channel, now, days } = options
-  if ((await remote.read(documents.repository, { limit: documentLimit })) !== undefined) {
+  if ((await remote.read(documents.repository, { limit: repositoryLimit })) !== undefined) {
     throw new PsyblobError('conflict', `there is a repository at ${remote.label} already`, {
       hint: 'psyblob publish adds releases to it; nothing was changed',
     })
   }
   // an init that was cut short may have left these two
-  const left = await currentPointer(remote, channel, key)
-  const listed = await remote.read(documents.listing, { limit: documentLimit })
+  const left = await currentPointer(remote, { repo, channel, key })
+  const listed = await remote.read(documents.listing, { limit: limits.listing })
   const pointer = signPointer({
     key,
     repo,

@@ -133,7 +133,10 @@ function kindOf(path: string, root: string): Record<string, string> {
   }
 }
 
-/** The file that a request target means, opened, if it is a plain file inside the folder. The caller closes it. */
+/** The names of a repository (spec/repository.md). */
+const served = /^\/(psyblob\.json|index\.json|(root|channels|manifests|blobs)\/.+)$/
+
+/** The file that a request target means, opened, if it is a plain file of the repository. The caller closes it. */
 async function fileAt(root: string, target: string): Promise<{ readonly path: string; readonly file: FileHandle } | undefined> {
   let name: string
   try {
@@ -141,8 +144,8 @@ async function fileAt(root: string, target: string): Promise<{ readonly path: st
   } catch {
     return undefined
   }
-  // names that begin with a dot are unfinished files, or nobody's business
-  if (!name.startsWith('/') || name.includes('\\') || name.includes('\0') || name.split('/').some((part) => part.startsWith('.')))
+  // whatever else lies in the folder, a secret key perhaps, is nobody's business; so are unfinished files, whose names begin with a dot
+  if (!served.test(name) || name.includes('\\') || name.includes('\0') || name.split('/').some((part) => part.startsWith('.')))
     return undefined
   try {
     const path = await realpath(join(root, name))

@@ -4,15 +4,16 @@ import * as v from 'valibot'
 import {
   checkShape,
   type ErrorCode,
+  isPsyblobError,
   PsyblobError,
   parseCid,
   parsedBy,
   parseJson,
   parseName,
   parseTime,
+  recordOf,
   utf8Decode,
   utf8Encode,
-  visible,
 } from '../core/mod.ts'
 import { readLimited, writeWhole } from './files.ts'
 
@@ -22,6 +23,7 @@ const time = parsedBy((text: string) => {
   parseTime(text)
   return text
 })
+const productName = (text: string) => parseName(text, 'product')
 const product = v.strictObject({
   /** The public key these facts were learnt with. */
   key: v.string(),
@@ -32,14 +34,14 @@ const product = v.strictObject({
   floor: v.exactOptional(serial),
   /** Serials that were rolled back or marked bad here: not installed again by itself. */
   avoided: v.exactOptional(v.array(serial)),
-  channels: v.record(v.string(), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
+  channels: recordOf((text) => parseName(text, 'channel'), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
 })
 const last = v.strictObject({ at: time, command: v.string(), result: v.string(), message: v.string() })
 const state = v.strictObject({
   psyblob: v.literal('state/1'),
-  products: v.record(v.string(), product),
+  products: recordOf(productName, product),
   /** What the last command that changes something came to, by product. */
-  last: v.record(v.string(), last),
+  last: recordOf(productName, last),
 })
 
 export type ProductState = v.InferOutput<typeof product>
@@ -55,19 +57,17 @@ function statePath(dir: string): string {
 /** The state of the store in `dir`; an empty one when the store is new. Throws `corrupt` when it cannot be read. */
 export async function readState(dir: string): Promise<State> {
   const path = statePath(dir)
-  const bytes = await readLimited(path, limit)
-  if (bytes === undefined) return { psyblob: 'state/1', products: {}, last: {} }
   try {
+    const bytes = await readLimited(path, limit)
+    if (bytes === undefined) return { psyblob: 'state/1', products: {}, last: {} }
     return checkShape(state, parseJson(utf8Decode(bytes, path).trimEnd(), { what: path, spaced: true }), path)
   } catch (cause) {
-    throw new PsyblobError(
-      'corrupt',
-      `the trusted state is damaged: ${cause instanceof PsyblobError ? cause.message : visible(String(cause))}`,
-      {
-        cause,
-        hint: `without it this machine cannot tell old releases from new ones. Restore ${path} from a backup, or, if you accept to begin anew, run rm ${path}`,
-      },
-    )
+    // what the disk or the rights say is no damage
+    if (!isPsyblobError(cause, 'malformed')) throw cause
+    throw new PsyblobError('corrupt', `the trusted state is damaged: ${cause.message}`, {
+      cause,
+      hint: `without it this machine cannot tell old releases from new ones. Restore ${path} from a backup, or, if you accept to begin anew, run rm ${path}`,
+    })
   }
 }
 

@@ -1,14 +1,26 @@
 // A repository in a folder of this machine: a USB stick, a network mount, what a web server serves.
-import { constants, type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { constants, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type Bytes, type CID, cidOf, type DocumentName, PsyblobError, shardOf } from '../../core/mod.ts'
+import { type Bytes, type CID, cidOf, type DocumentName, isPsyblobError, PsyblobError, shardOf } from '../../core/mod.ts'
 import { blake3 } from '../blake3.ts'
-import { flushFolder, hasCode, readFull, readLimited, temporaryBeside, translated, writeAll, writeWhole } from '../files.ts'
-import { lock } from '../lock.ts'
+import { borrow, giveBack } from '../buffers.ts'
+import {
+  flushFolder,
+  hasCode,
+  makeFolder,
+  readFull,
+  readLimited,
+  removeAbandoned,
+  temporaryBeside,
+  translated,
+  writeAll,
+  writeWhole,
+} from '../files.ts'
+import { type Lock, lock } from '../lock.ts'
 import type { Range, ReadOptions, RemoteWriter } from '../remote.ts'
 import { checkedBlob } from '../whole.ts'
 
-const pieceBytes = 1024 * 1024
+const pieceBytes = 256 * 1024
 const incomplete = 'the folder is damaged or incomplete: psyblob verify --remote says what is missing'
 
 export class DirRemote implements RemoteWriter {
@@ -64,12 +76,35 @@ export class DirRemote implements RemoteWriter {
     }
   }
 
-  async has(cid: CID, size: number): Promise<boolean> {
+  async has(cid: CID, size: number, { hashed = false }: { readonly hashed?: boolean } = {}): Promise<boolean> {
     const state = await stat(this.#path(cid)).catch((error: unknown) => {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
       throw translated(error, `reading ${this.#path(cid)}`)
     })
-    return state?.isFile() === true && state.size === size
+    if (state?.isFile() !== true || state.size !== size) return false
+    if (!hashed) return true
+    const hasher = blake3().create()
+    try {
+      for await (const piece of this.#pieces(cid, { offset: 0, length: size }, undefined)) hasher.update(piece)
+    } catch (error) {
+      // what the disk does not give any more is as good as absent
+      if (isPsyblobError(error, 'corrupt', 'not-found')) return false
+      throw error
+    }
+    return cidOf(hasher.digest()) === cid
+  }
+
+  async hold(): Promise<Lock> {
+    return lock(`publish:${await realpath(this.#dir)}`, {
+      what: `repository ${this.label}`,
+      code: 'conflict',
+      hint: 'somebody else publishes at this moment: run the same command again; what was uploaded stays',
+    })
+  }
+
+  async tidy(): Promise<void> {
+    const blobs = join(this.#dir, 'blobs')
+    for (const shard of await readdir(blobs).catch(() => [])) await removeAbandoned(join(blobs, shard))
   }
 
   // A blob is born here and nowhere else: temporary name, hashed on the way, flushed, renamed. A crash leaves nothing or the whole blob.
@@ -77,7 +112,7 @@ export class DirRemote implements RemoteWriter {
     const path = this.#path(cid)
     const temporary = temporaryBeside(path)
     try {
-      await this.#makeFolder(dirname(path))
+      await makeFolder(dirname(path))
       const file = await open(temporary, 'wx', 0o644)
       const hasher = blake3().create()
       try {
@@ -107,9 +142,7 @@ export class DirRemote implements RemoteWriter {
 
   async replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void> {
     const path = join(this.#dir, name)
-    await this.#makeFolder(dirname(path)).catch((error: unknown) => {
-      throw translated(error, `writing ${path}`)
-    })
+    await makeFolder(dirname(path))
     const held = await lock(`remote:${await realpath(dirname(path))}/${basename(path)}`, {
       what: `${name} of ${this.label}`,
       code: 'conflict',
@@ -133,23 +166,6 @@ export class DirRemote implements RemoteWriter {
 
   #path(cid: CID): string {
     return join(this.#dir, blobName(cid))
-  }
-
-  /** New folders are made durable before anything in them is. */
-  async #makeFolder(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true }).catch((error: unknown) => {
-      // Node's recursive mkdir calls a full disk ENOENT
-      if (!hasCode(error, 'ENOENT')) throw error
-      throw new PsyblobError('no-space', `no space left while making ${path}`, {
-        cause: error,
-        hint: 'make room, or publish to another place',
-      })
-    })
-    if (first === undefined) return
-    for (let folder = dirname(path); folder.length >= dirname(first).length; folder = dirname(folder)) {
-      await flushFolder(folder)
-      if (folder === dirname(folder)) return
-    }
   }
 
   /** Undefined when the repository has no such file. A pipe or a device in its place must neither block nor go on for ever. */
@@ -186,11 +202,11 @@ export class DirRemote implements RemoteWriter {
     signal?.throwIfAborted()
     const file = await this.#open(blobName(cid))
     if (file === undefined) throw new PsyblobError('not-found', `no blob ${cid} at ${this.label}`, { hint: incomplete })
+    const piece = borrow(pieceBytes)
     try {
-      const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, Math.max(1, at.length)))
       for (let done = 0; done < at.length; ) {
         signal?.throwIfAborted()
-        const wanted = piece.subarray(0, Math.min(piece.length, at.length - done))
+        const wanted = piece.subarray(0, Math.min(pieceBytes, at.length - done))
         const got = await readFull(file, wanted, at.offset + done)
         if (got === 0) return
         done += got
@@ -199,6 +215,7 @@ export class DirRemote implements RemoteWriter {
     } catch (error) {
       throw translated(error, `reading ${this.#path(cid)}`)
     } finally {
+      giveBack(piece)
       await file.close()
     }
   }
