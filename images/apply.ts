@@ -19,12 +19,14 @@ import { type OpenSlot, otherSlot, type SlotName } from './slot.ts'
 import {
   beginWriting,
   formerManifest,
+  hasMode,
   missingFiles,
   placeFile,
   readSlot,
   refuseForeign,
   removeStrays,
   seal,
+  setMode,
   strayFiles,
   workFolder,
 } from './slot-files.ts'
@@ -75,7 +77,7 @@ export type Applied = {
 export async function apply(options: ApplyOptions): Promise<Applied> {
   const { machine, target, release, force, product, key } = options
   refuseBooted(machine, target)
-  const other = await openIfThere(machine, otherSlot(target))
+  const other = await openSeed(machine, otherSlot(target), options.report)
   try {
     const slot = await openIfThere(machine, target)
     try {
@@ -89,7 +91,7 @@ export async function apply(options: ApplyOptions): Promise<Applied> {
         const bytes = { total: release.manifest.size, fetched: meter.bytes, reused: release.manifest.size, written: 0 }
         return { slot: target, changed: false, activated: await flip(options, false), bytes, requests: meter.requests, plan: [] }
       }
-      return await install(options, slot, other)
+      return await install(options, { slot, other, holds })
     } finally {
       await slot?.close()
     }
@@ -112,6 +114,17 @@ async function openIfThere(machine: Machine, name: SlotName): Promise<OpenSlot |
   } catch (error) {
     if (isPsyblobError(error, 'not-found')) return undefined
     throw error
+  }
+}
+
+/** The slot that is not written only lends what it has: one that cannot be mounted has nothing. */
+async function openSeed(machine: Machine, name: SlotName, report: Report): Promise<OpenSlot | undefined> {
+  try {
+    return await openIfThere(machine, name)
+  } catch (error) {
+    if (!isPsyblobError(error, 'command-failed', 'corrupt')) throw error
+    report({ type: 'warning', text: `slot ${name} lends nothing: ${error.message}` })
+    return undefined
   }
 }
 
@@ -152,6 +165,8 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
       force: options.force,
       keepIndexes: !options.dryRun,
       frugal,
+      // a repair leaves the slot what it says it is until it has everything, if there is room for that
+      adopt: frugal || options.repair !== true,
       report,
       signal,
     })
@@ -181,7 +196,14 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
   return { plans: frugal, removeFirst }
 }
 
-async function install(options: ApplyOptions, slot: OpenSlot | undefined, other: OpenSlot | undefined): Promise<Applied> {
+type Slots = {
+  readonly slot: OpenSlot | undefined
+  readonly other: OpenSlot | undefined
+  /** The slot says that it holds the release, and every file is there with the right size. */
+  readonly holds: boolean
+}
+
+async function install(options: ApplyOptions, { slot, other, holds }: Slots): Promise<Applied> {
   const { machine, target, release, meter, report, signal, dryRun } = options
   const { manifest } = release
   if (slot !== undefined && !options.force) await refuseForeign(slot.dir, options.product, machine.slots[target].label)
@@ -189,20 +211,30 @@ async function install(options: ApplyOptions, slot: OpenSlot | undefined, other:
   const planned = await plan(options, slot, other)
   const lines = planned.plans.map(lineOf)
   const sum = (pick: (line: PlanLine) => number) => lines.reduce((total, line) => total + pick(line), 0)
-  const outcome = { slot: target, changed: true, plan: lines }
+  const strays = slot === undefined ? [] : await strayFiles(slot.dir, manifest)
+  await tellForeign(options, slot, strays)
+  const isRight = holds && strays.length === 0 && planned.plans.every((one) => one.how === 'keep') && (await modesHold(slot, manifest))
+  const outcome = { slot: target, changed: !isRight, plan: lines }
   const moved = { total: manifest.size, reused: sum((line) => line.reuse), written: sum((line) => line.write) }
   if (dryRun) {
     const bytes = { ...moved, fetched: meter.bytes + sum((line) => line.fetch) }
     return { ...outcome, activated: options.activate, bytes, requests: meter.requests + sum((line) => line.requests) }
   }
+  if (isRight) return { ...outcome, activated: false, bytes: { ...moved, fetched: meter.bytes }, requests: meter.requests }
   signal?.throwIfAborted()
   // everything is known now: from here on the slot is written
   const { dir } = await machine.slots[target].open({ write: true })
   const parts = join(dir, workFolder)
 
   report({ type: 'step', step: 'write', about: `slot ${target}` })
-  await unmarkGood(options)
-  await beginWriting(dir)
+  // what replaces nothing before it is complete may fail, or be cut short, and the slot still is what it was
+  const isBeside =
+    options.repair === true && planned.removeFirst.length === 0 && !planned.plans.some((one) => one.how === 'chunks' && one.adopt)
+  const begin = async () => {
+    await unmarkGood(options)
+    await beginWriting(dir)
+  }
+  if (!isBeside) await begin()
   await dropParts(parts, new Set(manifest.records.flatMap((record) => record.bin?.cid ?? [])))
   await removeStrays(dir, planned.removeFirst)
   const assembled = await assemble({ plans: planned.plans, parts, mirrors: options.mirrors, report, signal })
@@ -225,11 +257,33 @@ async function install(options: ApplyOptions, slot: OpenSlot | undefined, other:
   }
 
   report({ type: 'step', step: 'seal' })
-  for (const { plan: one, part } of assembled) if (part !== undefined) await placeFile(dir, one.entry.path, part, one.entry.mod)
+  if (isBeside) await begin()
+  for (const { plan: one, part } of assembled) {
+    if (part !== undefined) await placeFile(dir, one.entry.path, part, one.entry.mod)
+    else await setMode(join(dir, one.entry.path), one.entry.mod)
+  }
   await removeStrays(dir, await strayFiles(dir, manifest))
   await seal(dir, release)
   const activated = await flip(options, true)
   return { ...outcome, activated, bytes: { ...moved, fetched: meter.bytes }, requests: meter.requests }
+}
+
+/** What no release of ours put into the slot goes as well, but not without a word. */
+async function tellForeign({ report, dryRun, target }: ApplyOptions, slot: OpenSlot | undefined, strays: readonly string[]): Promise<void> {
+  const former = (await seedFolder(slot))?.manifest
+  if (former === undefined) return
+  const known = new Set(former.records.map((record) => record.path))
+  const foreign = strays.filter((path) => !known.has(path) && !former.records.some((record) => record.path.startsWith(`${path}/`)))
+  if (foreign.length > 0)
+    report({
+      type: 'warning',
+      text: `slot ${target}: ${foreign.join(', ')} ${dryRun ? 'would be removed' : 'is removed'}: no release put it there`,
+    })
+}
+
+async function modesHold(slot: OpenSlot | undefined, manifest: Manifest): Promise<boolean> {
+  for (const { path, mod } of manifest.records) if (slot === undefined || !(await hasMode(join(slot.dir, path), mod))) return false
+  return true
 }
 
 function lineOf(one: EntryPlan): PlanLine {
@@ -245,11 +299,15 @@ function lineOf(one: EntryPlan): PlanLine {
   }
 }
 
-/** A slot that is about to be written is not known to boot any more, and the boot loader hears of it before the first byte. */
+/**
+ * A slot that is about to be written is not known to boot any more, and the boot loader hears of it before the first byte. If it stands
+ * first, the tries counted so far are those of the old content: with a new seq none of them is laid to the new one.
+ */
 async function unmarkGood({ machine, target }: ApplyOptions): Promise<void> {
-  await machine.bootloader.prepare()
-  const { order, good } = await machine.bootloader.read()
-  if (good.includes(target)) await machine.bootloader.write({ order, good: good.filter((slot) => slot !== target) })
+  await machine.bootloader.prepare(machine.booted)
+  const { order, good, tries } = await machine.bootloader.read()
+  if (good.includes(target) || (order[0] === target && tries !== 0))
+    await machine.bootloader.write({ order, good: good.filter((slot) => slot !== target) })
 }
 
 /** Tells the boot loader to try the slot first. True when it had to be told. */
@@ -257,10 +315,11 @@ async function flip({ machine, target, activate, dryRun, report }: ApplyOptions,
   if (!activate) return false
   const state = await machine.bootloader.read()
   // new content gets a new seq even where the order stays: the tries that the old content used up are not its own
-  if (!written && state.seq !== undefined && state.order[0] === target) return false
+  const isTried = state.tries !== 3 || state.good.includes(target)
+  if (!written && state.seq !== undefined && state.order[0] === target && isTried) return false
   if (dryRun) return true
   report({ type: 'step', step: 'flip', about: `slot ${target} first` })
-  await machine.bootloader.prepare()
+  await machine.bootloader.prepare(machine.booted)
   await machine.bootloader.write({ order: [target, otherSlot(target)], good: state.good })
   return true
 }

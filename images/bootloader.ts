@@ -20,8 +20,11 @@ export type CopyState = 'valid' | 'absent' | 'damaged'
 
 export interface Bootloader {
   readonly name: string
-  /** Makes the state files that are absent, so that `write` never has to create, resize or rename anything. */
-  prepare(): Promise<void>
+  /**
+   * Makes the state files that are absent or damaged, so that `write` never has to create, resize or rename anything. When both copies are
+   * lost, the slot that runs (`first`) stands first: it is the one that is known to boot.
+   */
+  prepare(first?: SlotName): Promise<void>
   /** Never throws for damaged state: that is told in `copies`. */
   read(): Promise<BootState>
   /** One atomic step to a new state, `seq` one higher; reads it back. Throws `corrupt` when it did not stick. */

@@ -1,5 +1,7 @@
 // Which slot boots next, and which are known to boot: activate, mark, rollback (spec/boot-state.md 4).
 import { type Component, PsyblobError } from '../core/mod.ts'
+import { knownOf, readState } from '../store/mod.ts'
+import type { BootOrder } from './bootloader.ts'
 import { contents, followSlots, runningSlot, type SlotContents } from './current.ts'
 import { avoidRelease, changeKnown } from './known.ts'
 import type { Machine } from './machine.ts'
@@ -22,16 +24,22 @@ type Work = { readonly node: Node; readonly component: Component; readonly machi
 
 async function choosing(node: Node, component: Component, command: string, work: (of: Work) => Promise<Choice>): Promise<Choice> {
   await prepareStore(node)
-  return withStore(node, () =>
-    withMachine(node, component, async (machine) => {
-      const { key } = trustOf(component)
-      const slots = await contents(machine, component.name, key)
-      const choice = await work({ node, component, machine, slots })
-      await followSlots(node, component.name, key, machine)
+  return withStore(node, async () => {
+    try {
+      const choice = await withMachine(node, component, async (machine) => {
+        const { key } = trustOf(component)
+        const slots = await contents(machine, component.name, key)
+        const chosen = await work({ node, component, machine, slots })
+        await followSlots(node, component.name, key, machine)
+        return chosen
+      })
       await recordResult(node, component.name, command, undefined)
       return choice
-    }),
-  )
+    } catch (error) {
+      await recordResult(node, component.name, command, error)
+      throw error
+    }
+  })
 }
 
 /** Makes `slot` the first to be tried. Throws `corrupt` or `not-found` when it holds no complete release. */
@@ -39,8 +47,9 @@ export async function activate(node: Node, component: Component, slot: SlotName)
   return choosing(node, component, 'activate', async (of) => {
     await requireRelease(of, slot)
     await avoid(of, slot, false)
-    const { good } = await of.machine.bootloader.read()
-    return write(of, slot, [slot, otherSlot(slot)], good)
+    const { good, tries } = await of.machine.bootloader.read()
+    // a slot whose tries are used up gets new ones: that takes a new seq, also where it stands first already
+    return write(of, slot, { order: [slot, otherSlot(slot)], good, renew: !good.includes(slot) && tries !== 0 })
   })
 }
 
@@ -50,12 +59,18 @@ export async function rollback(node: Node, component: Component): Promise<Choice
     const running = await runningSlot(of.machine, of.slots)
     if (running === undefined) throw new PsyblobError('not-found', 'no slot holds a release', { hint: 'psyblob sync installs one' })
     const { order, good } = await of.machine.bootloader.read()
+    // asked for already, and not booted yet: another time does not mean forward again
+    const content = of.slots[running]
+    if (of.machine.booted !== undefined && order[0] !== running && content.state === 'release') {
+      const known = knownOf(await readState(node.store.dir), trustOf(component))
+      if (known?.avoided?.includes(content.release.manifest.serial)) return write(of, order[0], { order, good })
+    }
     // flipped but not booted yet: going back means staying where the machine is
     const leave = of.machine.booted !== undefined && order[0] !== running ? order[0] : running
     const to = otherSlot(leave)
     await requireRelease(of, to)
     await avoid(of, leave, true)
-    return write(of, to, [to, leave], good)
+    return write(of, to, { order: [to, leave], good })
   })
 }
 
@@ -65,11 +80,14 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
     const slot = named ?? (await runningSlot(of.machine, of.slots))
     if (slot === undefined)
       throw new PsyblobError('usage', 'it is not known which slot runs', { hint: `name it: psyblob mark ${verdict} a` })
-    const { order, good } = await of.machine.bootloader.read()
+    const { seq, good, ...state } = await of.machine.bootloader.read()
+    // with the boot state lost, the slot that somebody vouches for is the one to try first
+    const first = of.machine.booted ?? slot
+    const order = seq === undefined ? ([first, otherSlot(first)] as const) : state.order
     if (verdict === 'good') {
       await requireRelease(of, slot)
       await avoid(of, slot, false)
-      const choice = await write(of, slot, order, [...new Set([...good, slot])].sort())
+      const choice = await write(of, slot, { order, good: [...new Set([...good, slot])].sort() })
       // the floor follows the boot loader's state, never the other way round: a release that booted well is what nothing older replaces
       await raiseFloor(of, slot)
       return choice
@@ -77,12 +95,7 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
     await avoid(of, slot, true)
     const other = otherSlot(slot)
     const next = order[0] === slot && of.slots[other].state === 'release' ? ([other, slot] as const) : order
-    return write(
-      of,
-      slot,
-      next,
-      good.filter((name) => name !== slot),
-    )
+    return write(of, slot, { order: next, good: good.filter((name) => name !== slot) })
   })
 }
 
@@ -112,17 +125,17 @@ async function requireRelease({ machine, slots }: Work, slot: SlotName): Promise
 async function write(
   { component, machine, slots }: Work,
   slot: SlotName,
-  order: readonly [SlotName, SlotName],
-  good: readonly SlotName[],
+  { order, good, renew = false }: { readonly order: BootOrder; readonly good: readonly SlotName[]; readonly renew?: boolean },
 ): Promise<Choice> {
   const before = await machine.bootloader.read()
   const same =
+    !renew &&
     before.seq !== undefined &&
     before.order[0] === order[0] &&
     before.good.length === good.length &&
     good.every((name) => before.good.includes(name))
   if (!same) {
-    await machine.bootloader.prepare()
+    await machine.bootloader.prepare(machine.booted)
     await machine.bootloader.write({ order, good })
   }
   const content = slots[slot]

@@ -24,6 +24,8 @@ export async function slotContent(
     }
   } catch (error) {
     if (isPsyblobError(error, 'not-found')) return { state: 'empty', unfinished: false }
+    // a file system that cannot be mounted or read is no reason to say nothing of the other slot, or to leave it untended
+    if (isPsyblobError(error, 'command-failed', 'corrupt')) return { state: 'refused', error }
     throw error
   }
 }
@@ -63,16 +65,16 @@ export async function followSlots(node: Node, product: string, key: PublicKey, m
   const { booted, bootloader } = machine
   for (const name of booted === undefined ? (await bootloader.read()).order : [booted]) {
     const content = await slotContent(machine, name, { product, key })
-    if (content.state === 'release') return follow(node, product, content.release)
+    if (content.state === 'release') return follow(node, product, content.release, key)
   }
 }
 
 /** The same when it is known what runs. */
-export async function follow({ store }: Node, product: string, release: VerifiedManifest): Promise<void> {
+export async function follow({ store }: Node, product: string, release: VerifiedManifest, key: PublicKey): Promise<void> {
   const { serial } = release.manifest
   const current = await store.link(product, 'current')
   if (current === serial) return
-  await keepManifest(store, product, release)
+  await keepManifest(store, product, release, key)
   if (current !== undefined) await store.setLink(product, 'previous', current)
   await store.setLink(product, 'current', serial)
 }

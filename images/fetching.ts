@@ -154,7 +154,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
           signal: node.signal,
         })
         if (!dryRun) {
-          await keepManifest(node.store, component.name, release)
+          await keepManifest(node.store, component.name, release, trust.key)
           await changeKnown(node, component, release, (before) => before)
           await followSlots(node, component.name, trust.key, machine)
           await recordResult(node, component.name, 'apply', undefined)

@@ -1,5 +1,5 @@
 // What a psyblob leaves behind when it is killed: mount points, mounts, loop devices. Each bears the number of its process, so that the next one clears up.
-import { mkdtemp, readdir, readFile, readlink, rm, rmdir, writeFile } from 'node:fs/promises'
+import { lstat, mkdtemp, readdir, readFile, readlink, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { hasCode } from '../store/mod.ts'
@@ -32,7 +32,7 @@ export async function noteLoop(image: string, offset: number): Promise<() => Pro
 export async function dropLeftovers(run: Run): Promise<void> {
   for (const name of await readdir(tmpdir()).catch(() => [])) {
     const dir = join(tmpdir(), name)
-    if (!(await isAbandoned(name))) continue
+    if (!(await isAbandoned(name)) || !(await isOurs(dir))) continue
     for (let there = await isMounted(dir), tries = 0; there; there = await isMounted(dir))
       await run(['umount', ...(tries++ < 3 ? [] : ['-l']), dir])
     const noted = await readFile(join(dir, intention), 'utf8').catch(() => undefined)
@@ -41,6 +41,14 @@ export async function dropLeftovers(run: Run): Promise<void> {
     await rm(join(dir, intention), { force: true })
     await rmdir(dir).catch(() => undefined)
   }
+}
+
+/** The temporary folder is everybody's: a folder that another user gave such a name says nothing to us. */
+async function isOurs(dir: string): Promise<boolean> {
+  const state = await lstat(dir).catch(() => undefined)
+  // one that something is mounted at has the owner and the rights of what is mounted; only root can have done that
+  if (state?.isDirectory() !== true || state.uid !== process.geteuid?.()) return false
+  return (state.mode & 0o077) === 0 || (await isMounted(dir))
 }
 
 async function isMounted(dir: string): Promise<boolean> {

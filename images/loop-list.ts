@@ -1,5 +1,7 @@
 // Which loop devices there are: losetup(8).
+import { PsyblobError, visible } from '../core/mod.ts'
 import type { Run } from './run.ts'
+import type { SlotName } from './slot.ts'
 
 export type Listed = {
   readonly name: string
@@ -36,6 +38,13 @@ export async function loopsOf(path: string, run: Run): Promise<readonly Listed[]
 /** One that shows a file of the file system with that `major:minor`: somebody runs from it. */
 export async function loopInside(device: string, run: Run): Promise<string | undefined> {
   return (await list(run, [])).find((loop) => loop.fileSystem === device)?.name
+}
+
+/** The refusal to write a slot that a loop device shows a file of. */
+export function slotInUse(slot: SlotName, label: string, loop: string): PsyblobError {
+  return new PsyblobError('conflict', `slot ${slot} is in use: ${loop} shows a file of ${visible(label)}`, {
+    hint: `something runs from that slot. Say which slot is booted with --booted ${slot}, or unmount what uses it`,
+  })
 }
 
 /** Lets go of the device: at once when nothing is mounted from it, else when that is unmounted, even if this process dies before. */

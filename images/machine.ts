@@ -35,6 +35,8 @@ export type MachineOptions = {
   readonly booted: SlotName | undefined
   readonly run: Run
   readonly report: Report
+  /** The folder of the local store, which no slot may contain. */
+  readonly store: string
   /** The kernel's command line. Default: that of this system. */
   readonly cmdline?: string | undefined
 }
@@ -46,17 +48,23 @@ export async function openMachine(target: SlotsTarget, options: MachineOptions):
   return options.disk === undefined ? openPlaces(target, options) : openDisk(options.disk, options)
 }
 
-async function openPlaces(target: SlotsTarget, { booted, run, cmdline, report }: MachineOptions): Promise<Machine> {
+async function openPlaces(target: SlotsTarget, { booted, run, cmdline, report, store }: MachineOptions): Promise<Machine> {
   const places = { a: target.a ?? { label: labels.a }, b: target.b ?? { label: labels.b } }
   const make = (name: SlotName) => {
     const place = places[name]
     return 'dir' in place
-      ? folderSlot(name, place.dir)
+      ? folderSlot(name, place.dir, run)
       : deviceSlot({ name, label: placeText(place), place: { device: () => deviceOf(place, run) }, run })
   }
   const slots = { a: make('a'), b: make('b') }
   const esp = lazyStateFiles(target.esp ?? { label: labels.esp }, run)
   const identities = await Promise.all([places.a, places.b].map((place) => identityOf(place, run)))
+  await refuseNested([
+    ...Object.entries({ a: places.a, b: places.b, esp: target.esp }).flatMap(([name, place]) =>
+      place !== undefined && 'dir' in place ? [{ name, dir: place.dir }] : [],
+    ),
+    { name: 'store', dir: store },
+  ])
   if (identities[0] === identities[1])
     throw new PsyblobError('usage', `slots a and b are the same place: ${visible(placeText(places.a))}`, {
       hint: 'name two different ones',
@@ -88,6 +96,19 @@ async function identityOf(place: Place, run: Run): Promise<string> {
     // what is not there cannot be written either
     if (!isPsyblobError(error)) throw error
     return `place:${placeText(place)}`
+  }
+}
+
+/** What is no part of a release is removed from a slot: nothing that is needed may lie in one. Throws `usage`. */
+async function refuseNested(folders: readonly { readonly name: string; readonly dir: string }[]): Promise<void> {
+  const settledFolders = await Promise.all(folders.map(async ({ name, dir }) => ({ name, dir: await settled(resolve(dir)) })))
+  for (const slot of settledFolders.filter(({ name }) => name === 'a' || name === 'b')) {
+    const inner = settledFolders.find((other) => other !== slot && other.dir.startsWith(slot.dir === '/' ? '/' : `${slot.dir}/`))
+    if (inner === undefined) continue
+    const what = inner.name === 'esp' ? 'the EFI folder' : inner.name === 'store' ? 'the store' : `slot ${inner.name}`
+    throw new PsyblobError('usage', `${what}, ${visible(inner.dir)}, lies inside slot ${slot.name}, ${visible(slot.dir)}`, {
+      hint: 'everything in a slot is replaced by an update: name folders that lie beside each other',
+    })
   }
 }
 

@@ -18,6 +18,11 @@ export async function mounts(): Promise<readonly Mount[]> {
 export async function deviceNumber(path: string): Promise<string | undefined> {
   const state = await stat(path).catch(() => undefined)
   if (state?.isBlockDevice() !== true) return undefined
-  const number = BigInt(state.rdev)
+  return numberText(state.rdev)
+}
+
+/** `major:minor` of a device number as stat(2) gives it. */
+export function numberText(device: number): string {
+  const number = BigInt(device)
   return `${((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn)}:${(number & 0xffn) | ((number >> 12n) & ~0xffn)}`
 }

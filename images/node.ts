@@ -68,6 +68,11 @@ export function componentsOf(node: Node, names: readonly string[]): readonly Com
 export function slotComponentsOf(node: Node, names: readonly string[]): readonly Component[] {
   if (names.length > 0) return componentsOf(node, names)
   const [slots, others] = [node.components.filter(hasSlots), node.components.filter((component) => !hasSlots(component))]
+  if (slots.length === 0) {
+    throw new PsyblobError('unsupported', 'no product of the composition has slots, and this version handles slots only', {
+      hint: 'add a product with "target":{"kind":"slots"}, or name another composition with --composition',
+    })
+  }
   if (others.length > 0) {
     const list = others.map((component) => `${component.name} (${component.target.kind})`).join(', ')
     node.report({ type: 'warning', text: `left alone, for this version handles slots only: ${list}` })
@@ -154,6 +159,7 @@ export async function openMachineOf(node: Node, component: Component): Promise<M
     booted: node.booted,
     run: node.run,
     report: node.report,
+    store: node.store.dir,
   })
 }
 

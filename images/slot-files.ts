@@ -18,6 +18,7 @@ import {
 /** Unfinished files and the manifest of the release that is being replaced. */
 export const workFolder = '.psyblob'
 const replaced = `${workFolder}/replaced`
+const replacedSignature = `${replaced}.minisig`
 
 export type SlotContent =
   | { readonly state: 'release'; readonly release: VerifiedManifest }
@@ -78,6 +79,24 @@ export async function formerManifest(dir: string): Promise<Uint8Array | undefine
   return undefined
 }
 
+/** The release that an interrupted installation was replacing, if its signature holds: undefined otherwise. */
+export async function replacedRelease(
+  dir: string,
+  expected: { readonly product: string; readonly key: PublicKey },
+): Promise<VerifiedManifest | undefined> {
+  try {
+    const body = await readLimited(join(dir, replaced), limits.manifest)
+    const signatures = await readLimited(join(dir, replacedSignature), limits.minisig)
+    if (body === undefined || signatures === undefined) return undefined
+    const release = verifyManifest({ body, signatures }, expected.key, `replaced manifest in ${dir}`)
+    checkManifestHeader(release.manifest, { name: expected.product }, `replaced manifest in ${dir}`)
+    return release
+  } catch (error) {
+    if (error instanceof PsyblobError) return undefined
+    throw error
+  }
+}
+
 /** The product that the file called manifest names if it is one of psyblob's, whoever signed it; '' when it cannot be read further. */
 async function namedProduct(dir: string): Promise<string | undefined> {
   const body = await formerManifest(dir)
@@ -115,9 +134,13 @@ export async function beginWriting(dir: string): Promise<void> {
   try {
     await makeFolder(join(dir, workFolder))
     // whatever is called so, a folder too, makes way
-    if (await exists(join(dir, 'manifest'))) await rm(join(dir, replaced), { recursive: true, force: true })
+    if (await exists(join(dir, 'manifest')))
+      for (const name of [replaced, replacedSignature]) await rm(join(dir, name), { recursive: true, force: true })
     await rename(join(dir, 'manifest'), join(dir, replaced)).catch((error: unknown) => {
       if (!hasCode(error, 'ENOENT')) throw error
+    })
+    await rename(join(dir, 'manifest.minisig'), join(dir, replacedSignature)).catch((error: unknown) => {
+      if (!hasCode(error, 'ENOENT', 'EISDIR', 'ENOTDIR')) throw error
     })
     await rm(join(dir, 'manifest.minisig'), { recursive: true, force: true })
     await flushFolder(join(dir, workFolder))
@@ -142,6 +165,15 @@ export async function placeFile(dir: string, path: string, part: string, mode: n
   if ((await lstat(place).catch(() => undefined))?.isDirectory() === true) await rm(place, { recursive: true })
   await chmod(part, mode & 0o7777)
   await rename(part, place)
+}
+
+/** Gives a file the permissions of its entry, if it has others. */
+export async function setMode(path: string, mode: number): Promise<void> {
+  if (!(await hasMode(path, mode))) await chmod(path, mode & 0o7777)
+}
+
+export async function hasMode(path: string, mode: number): Promise<boolean> {
+  return ((await lstat(path)).mode & 0o7777) === (mode & 0o7777)
 }
 
 /** Paths below `dir` that are no entry of `manifest`, folders that hold none of its entries included. */
@@ -175,7 +207,7 @@ export async function seal(dir: string, { manifest, signed }: VerifiedManifest):
     await flushFolder(dir)
     await writeWhole(join(dir, 'manifest.minisig'), signed.signatures)
     await writeWhole(join(dir, 'manifest'), signed.body)
-    await rm(join(dir, replaced), { recursive: true, force: true })
+    for (const name of [replaced, replacedSignature]) await rm(join(dir, name), { recursive: true, force: true })
     await rmdir(join(dir, workFolder)).catch((error: unknown) => {
       if (!hasCode(error, 'ENOENT', 'ENOTEMPTY')) throw error
     })

@@ -15,6 +15,8 @@ export type SyncOptions = {
   readonly activate: boolean
   /** A folder made by `download`, instead of the remotes. */
   readonly path: string | undefined
+  /** Somebody wants to know whether a reboot is due. */
+  readonly reboot: boolean
 }
 
 export type Synced = Applied & {
@@ -24,6 +26,8 @@ export type Synced = Applied & {
   /** What the machine ran, or was to boot, before; null when there was nothing. */
   readonly previousSerial: number | null
   readonly seconds: number
+  /** True when another slot than the booted one boots next, by this run or an earlier one, and nothing is known against it. */
+  readonly pending: boolean
   /** Why nothing was done although the release is not in use; undefined otherwise. */
   readonly held: string | undefined
 }
@@ -44,7 +48,7 @@ export async function sync(node: Node, component: Component, options: SyncOption
   })
 }
 
-async function synchronise(node: Node, component: Component, { dryRun, force, activate, path }: SyncOptions): Promise<Synced> {
+async function synchronise(node: Node, component: Component, { dryRun, force, activate, path, reboot }: SyncOptions): Promise<Synced> {
   const started = performance.now()
   const { store, report, signal } = node
   const trust = trustOf(component)
@@ -57,8 +61,9 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
     if (refreshed.news && !dryRun) await writeState(store.dir, refreshed.state)
     const { release } = refreshed
     return await withMachine(node, component, async (machine) => {
-      const finished = (applied: Applied, previousSerial: number | null, held?: string): Synced => ({
+      const finished = async (applied: Applied, previousSerial: number | null, held?: string): Promise<Synced> => ({
         ...applied,
+        pending: reboot && (applied.activated || (await isPending(machine))),
         product: component.name,
         serial: release.manifest.serial,
         version: release.manifest.version,
@@ -78,7 +83,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
         }
       }
       const current = async (slot: SlotName, before: VerifiedManifest): Promise<Synced> => {
-        if (!dryRun) await follow(node, component.name, before)
+        if (!dryRun) await follow(node, component.name, before, trust.key)
         return finished(nothing(slot), before.manifest.serial)
       }
       // the common case, looked at before anything else is: the booted slot has it
@@ -136,6 +141,13 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
   } finally {
     await source.close()
   }
+}
+
+/** A boot loader that used up its tries and came back has nothing pending: it would be asked for the same for ever. */
+async function isPending({ booted, bootloader }: Machine): Promise<boolean> {
+  const { seq, order, good, tries } = await bootloader.read()
+  const [first] = order
+  return booted !== undefined && seq !== undefined && first !== booted && (good.includes(first) || tries !== 3)
 }
 
 async function holds(machine: Machine, name: SlotName, content: SlotContent, release: VerifiedManifest): Promise<boolean> {

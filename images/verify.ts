@@ -1,5 +1,5 @@
 // The audit of slots, store and remotes; and repair, which fetches only what is bad.
-import { type Component, type Entry, isPsyblobError, PsyblobError } from '../core/mod.ts'
+import { type Component, type Entry, isPsyblobError, PsyblobError, type PublicKey } from '../core/mod.ts'
 import {
   auditFolder,
   auditRemote,
@@ -13,9 +13,10 @@ import {
 } from '../store/mod.ts'
 import { type Applied, apply, refuseBooted } from './apply.ts'
 import { contents, runningSlot } from './current.ts'
+import type { Machine } from './machine.ts'
 import { type Node, openMachineOf, openSource, prepareStore, recordResult, trustOf, withMachine, withStore } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
-import { readSlot, strayFiles } from './slot-files.ts'
+import { readSlot, replacedRelease, strayFiles } from './slot-files.ts'
 
 /** What the audit of one place found; no findings: every byte is what was signed. */
 export type Audit = {
@@ -149,7 +150,8 @@ export async function repair(
         const release =
           content.state === 'release'
             ? content.release
-            : await intended(node, component, source, content.state === 'refused' ? content.error : undefined)
+            : ((await interrupted(machine, target, { product: component.name, key: trust.key })) ??
+              (await intended(node, component, source, content.state === 'refused' ? content.error : undefined)))
         const { report, signal, store } = node
         const before = await machine.bootloader.read()
         const applied = await apply({
@@ -182,6 +184,20 @@ export async function repair(
       }
     }),
   )
+}
+
+/** What a slot held before a repair or an installation of it was cut short. */
+async function interrupted(
+  machine: Machine,
+  name: SlotName,
+  expected: { readonly product: string; readonly key: PublicKey },
+): Promise<VerifiedManifest | undefined> {
+  const slot = await machine.slots[name].open({ write: false })
+  try {
+    return await replacedRelease(slot.dir, expected)
+  } finally {
+    await slot.close()
+  }
 }
 
 /** A slot without a manifest that can be believed is repaired to the newest release this machine knows. */

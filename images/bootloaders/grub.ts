@@ -3,7 +3,7 @@ import { PsyblobError } from '../../core/mod.ts'
 import type { Bootloader, BootState, CopyState } from '../bootloader.ts'
 import { formatEnvironment, parseEnvironment, sectorBytes } from '../environment-block.ts'
 import type { StateFiles } from '../esp/state-files.ts'
-import { type SlotName, slotNames } from '../slot.ts'
+import { otherSlot, type SlotName, slotNames } from '../slot.ts'
 
 /** In the order they are written: when the power goes between them, the other copy still holds. */
 const copies = ['state2/select', 'state1/select'] as const
@@ -31,6 +31,11 @@ function parseSelection(bytes: Uint8Array): Selection | undefined {
 function formatSelection({ seq, order, good }: Selection): Uint8Array {
   // commit stands last: a sector that was torn in writing does not end with the seq it begins with
   return formatEnvironment({ seq: String(seq), order: order.join(''), good: [...good].sort().join(''), commit: String(seq) })
+}
+
+/** One higher. After a thousand million writes it begins again: until both copies are written the old one counts, as ever. */
+function following(seq = firstSeq): number {
+  return seq < lastSeq ? Math.max(firstSeq, seq) + 1 : firstSeq + 1
 }
 
 type Tries = { readonly for: number; readonly used: number }
@@ -69,9 +74,14 @@ export function grub(files: StateFiles): Bootloader {
   return {
     name: 'grub',
     read,
-    async prepare() {
+    async prepare(first = 'a') {
       const { selection, tries } = await find(files)
-      const start = selection ?? { seq: Math.max(firstSeq, tries?.for ?? 0), order: ['a', 'b'] as const, good: [] }
+      // above what tries is about: those tries were of a state that is lost
+      const start = selection ?? {
+        seq: tries === undefined || tries.for < firstSeq ? firstSeq : following(tries.for),
+        order: [first, otherSlot(first)] as const,
+        good: [],
+      }
       for (const name of copies) {
         const there = await files.read(name)
         if (there === undefined || parseSelection(there) === undefined) await files.create(name, formatSelection(start))
@@ -80,9 +90,7 @@ export function grub(files: StateFiles): Bootloader {
     },
     async write({ order, good }) {
       const { selection, tries } = await find(files)
-      const last = Math.max(firstSeq, selection?.seq ?? tries?.for ?? 0)
-      // after a thousand million writes it begins again: until both copies are written the old one counts, as ever
-      const next: Selection = { seq: last < lastSeq ? last + 1 : firstSeq + 1, order: [...order], good }
+      const next: Selection = { seq: following(selection?.seq ?? tries?.for), order: [...order], good }
       const bytes = formatSelection(next)
       for (const name of copies) await files.writeSector(name, bytes)
       for (const name of copies) {

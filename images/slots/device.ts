@@ -1,8 +1,7 @@
 // A slot that is an ext4 file system on a block device, or on a partition inside an image file. Mounted when needed, put back as it was.
 
-import { PsyblobError, visible } from '../../core/mod.ts'
 import { attachLoop } from '../loop.ts'
-import { loopInside } from '../loop-list.ts'
+import { loopInside, slotInUse } from '../loop-list.ts'
 import { deviceNumber } from '../mount-list.ts'
 import type { MountedPlace } from '../mounts.ts'
 import { mountPlace } from '../mounts.ts'
@@ -45,10 +44,7 @@ export function deviceSlot(options: {
   const refuseInUse = async () => {
     const number = await deviceNumber(device)
     const loop = number === undefined ? undefined : await loopInside(number, run)
-    if (loop === undefined) return
-    throw new PsyblobError('conflict', `slot ${name} is in use: ${loop} shows a file of ${visible(label)}`, {
-      hint: `something runs from that slot. Say which slot is booted with --booted ${name}, or unmount what uses it`,
-    })
+    if (loop !== undefined) throw slotInUse(name, label, loop)
   }
 
   return {
