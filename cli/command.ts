@@ -17,7 +17,7 @@ export type CommandContext = {
 
 export abstract class BaseCommand extends Command<CommandContext & { env: Record<string, string | undefined>; colorDepth: number }> {
   isJson = Option.Boolean('--json', false, { description: 'Print one JSON value on stdout' })
-  isQuiet = Option.Boolean('-q,--quiet', false, { description: 'Print errors and warnings only' })
+  isQuiet = Option.Boolean('-q,--quiet', false, { description: 'No progress and no talk: data, warnings and errors only' })
   isVerbose = Option.Boolean('-v,--verbose', false, { description: 'Print every program run and every request' })
   log = Option.String('--log', { description: 'Append all of it to a file, with times' })
   progress = Option.String('--progress', 'auto', { description: 'auto, bar, lines, json or none' })

@@ -37,7 +37,7 @@ export async function run(entry: CatalogueEntry, argv: string[]): Promise<number
     if (!isUsageError(error)) throw error
     const [line = ''] = error.message.split('\n')
     const { options } = cli.definitions()[0] ?? { options: [] }
-    const message = visible(refusal(line, absentOption(options, argv)))
+    const message = visible(refusal(line, options, argv))
     const hint = `${usageLine(entry).replace('Usage: ', '').trim()}; psyblob ${name} --help explains it`
     if (argv.includes('--json')) stdout.write(`${JSON.stringify({ error: { code: 'usage', message, hint } })}\n`)
     stderr.write(`psyblob: usage: ${message}\n  hint: ${hint}\n`)
@@ -52,14 +52,40 @@ function isUsageError(error: unknown): error is Error {
   return error instanceof Error && ['UsageError', 'UnknownSyntaxError', 'AmbiguousSyntaxError'].includes(error.name)
 }
 
+type Options = readonly { readonly definition: string; readonly required: boolean }[]
+
 /** The first required option that was not given, e.g. `--key`. */
-function absentOption(options: readonly { readonly definition: string; readonly required: boolean }[], argv: readonly string[]) {
+function absentOption(options: Options, argv: readonly string[]): string | undefined {
   const names = options.filter(({ required }) => required).map(({ definition }) => definition.split(' ')[0] ?? '')
   return names.find((name) => !argv.some((word) => word === name || word.startsWith(`${name}=`)))
 }
 
+/** The first word that looks like an option and is none, or needs a value that is not there. */
+function unknownOption(options: Options, argv: readonly string[]): string | undefined {
+  const takesValue = new Map<string, boolean>()
+  for (const { definition } of options) {
+    const [names = '', value] = definition.split(' ')
+    for (const name of names.split(',')) takesValue.set(name, value !== undefined)
+  }
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? ''
+    if (word === '--') return undefined
+    if (!word.startsWith('-') || word === '-') continue
+    const name = word.split('=', 1)[0] ?? ''
+    const known = takesValue.get(name)
+    if (known === undefined) return name
+    if (known && !word.includes('=')) at++
+    if (at >= argv.length) return `${name} without a value`
+  }
+  return undefined
+}
+
 /** clipanion's first line, in the form of our messages. */
-function refusal(line: string, absent: string | undefined): string {
-  if (line.startsWith('Command not found')) return absent === undefined ? 'something that it needs is missing' : `${absent} is missing`
+function refusal(line: string, options: Options, argv: readonly string[]): string {
+  const unknown = unknownOption(options, argv)
+  if (unknown?.endsWith(' without a value')) return unknown
+  if (unknown !== undefined) return `no option called ${unknown}`
+  const absent = absentOption(options, argv)
+  if (line.startsWith('Command not found')) return absent === undefined ? 'too many words, or too few' : `${absent} is missing`
   return `${line.charAt(0).toLowerCase()}${line.slice(1)}`.replace(/\.$/, '')
 }

@@ -1,6 +1,6 @@
 // The only writer to a terminal: stdout carries data, stderr carries talk, the log carries both.
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { type ProgressEvent, PsyblobError, type Report, visible } from '../core/mod.ts'
+import { type ProgressEvent, PsyblobError, type Report, visible, visibleJson } from '../core/mod.ts'
 import { barProgress, jsonProgress, lineProgress, noProgress, type Progress, type ProgressMode } from './ui/progress.ts'
 import { tableText } from './ui/table.ts'
 
@@ -39,7 +39,7 @@ export class Ui {
 
   /** The one JSON value of a command: printed when JSON is wanted, only logged otherwise. */
   json(value: unknown): void {
-    const text = `${JSON.stringify(value)}\n`
+    const text = jsonText(value)
     if (!this.#options.json) return
     this.#progress.finish()
     this.#options.stdout.write(text)
@@ -75,14 +75,17 @@ export class Ui {
 
   /** Prints an error as every command does. */
   fail(error: PsyblobError): void {
-    const { code, message, hint } = error
+    const { code, message } = error
+    const hint = hintOf(error)
     // in JSON mode the error is the value; people still read it on stderr
-    if (this.#options.json) this.#options.stdout.write(`${JSON.stringify({ error: { code, message, hint: hint ?? null } })}\n`)
+    if (this.#options.json) this.#options.stdout.write(jsonText({ error: { code, message, hint: hint ?? null } }))
     this.tell(error)
   }
 
   /** Prints an error for people and goes on; `about` is what it was about, e.g. a product. */
-  tell({ code, message, hint }: PsyblobError, about?: string): void {
+  tell(error: PsyblobError, about?: string): void {
+    const { code, message } = error
+    const hint = hintOf(error)
     this.#progress.finish()
     const text = about === undefined ? message : `${about}: ${message}`
     this.#note(visible(`${code}: ${text}`))
@@ -95,7 +98,7 @@ export class Ui {
     this.#note(stack.split('\n').map(visible).join('\n'))
     if (this.#options.json)
       this.#options.stdout.write(
-        `${JSON.stringify({ error: { code: 'bug', message: error instanceof Error ? error.message : String(error), hint: null } })}\n`,
+        jsonText({ error: { code: 'bug', message: error instanceof Error ? error.message : String(error), hint: null } }),
       )
     this.#talk(`psyblob: this is a bug, please report it with the lines below\n${stack.split('\n').map(visible).join('\n')}\n`)
   }
@@ -115,6 +118,20 @@ export class Ui {
     const at = new Date().toISOString()
     for (const line of text.trimEnd().split('\n')) writeSync(this.#log, `${at} ${line}\n`)
   }
+}
+
+/** What to do next: the error's own hint, else what helps with errors of its kind. */
+function hintOf({ code, hint }: PsyblobError): string | undefined {
+  if (hint !== undefined) return hint
+  if (code === 'unavailable') return 'check the address and the network, then run the same command again'
+  if (code === 'malformed') return 'what lies there is damaged or something else: check address and path, or ask whoever wrote it'
+  if (code === 'corrupt') return 'psyblob verify says what else is damaged'
+  return undefined
+}
+
+/** One line of JSON that steers no terminal. */
+function jsonText(value: unknown): string {
+  return `${visibleJson(JSON.stringify(value))}\n`
 }
 
 function openLog(path: string): number {

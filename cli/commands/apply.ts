@@ -44,7 +44,7 @@ export class Apply extends NodeCommand {
     const { serial, version, slot, changed, activated, bytes, requests } = result
     const verb = this.isDryRun ? (changed ? 'would be written to' : 'is already in') : changed ? 'is in' : 'was already in'
     this.ui.data(
-      `${this.product} ${serial} (${visible(version)}) ${verb} slot ${slot}${activated ? ', which boots next' : ''}: ${bytesText(bytes.fetched)} fetched in ${countText(requests, 'request')}, ${bytesText(bytes.reused)} reused\n`,
+      `${this.product} ${serial} (${visible(version)}) ${verb} slot ${slot}${activated ? `, which ${this.isDryRun ? 'would boot' : 'boots'} next` : ''}: ${bytesText(bytes.fetched)} fetched in ${countText(requests, 'request')}, ${bytesText(bytes.reused)} reused\n`,
     )
   }
 }

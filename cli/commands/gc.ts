@@ -1,6 +1,6 @@
 // psyblob gc
 import { Command, Option } from 'clipanion'
-import { visible } from '../../core/mod.ts'
+import { PsyblobError, visible } from '../../core/mod.ts'
 import { collect } from '../../images/mod.ts'
 import { NodeCommand } from '../node-command.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
@@ -21,6 +21,10 @@ export class Gc extends NodeCommand {
   isDryRun = Option.Boolean('-n,--dry-run', false, { description: 'Print what would go; change nothing' })
 
   async work(): Promise<void> {
+    if (this.remotes !== undefined && this.key === undefined)
+      throw new PsyblobError('unsupported', 'this version collects garbage in the local store only, not in a repository', {
+        hint: 'leave --remote out; what a repository does not need any more does no harm there',
+      })
     const node = await this.node()
     const { removed, bytes } = await collect(node, { dryRun: this.isDryRun })
     this.ui.json({ removed, bytes, dryRun: this.isDryRun })

@@ -46,6 +46,15 @@ export class Publish extends BaseCommand {
       throw new PsyblobError('usage', `publish ${visible(product)}: no folder given`, {
         hint: `psyblob publish ${visible(product)} DIR --remote ./repo --key os.key`,
       })
+    for (const [option, text] of [
+      ['--version', this.version],
+      ['--description', this.description],
+    ] as const) {
+      if (text !== undefined && visible(text) !== text)
+        throw new PsyblobError('usage', `${option} has a control or invisible character in it`, {
+          hint: 'write it in one line of plain text',
+        })
+    }
     const named = product === undefined ? undefined : parseName(product, 'product')
     if ((this.hints?.length ?? 0) > limits.remotes)
       throw new PsyblobError('usage', `at most ${limits.remotes} --mirror`, { hint: 'leave some out' })

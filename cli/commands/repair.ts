@@ -29,9 +29,13 @@ export class Repair extends NodeCommand {
     const component = slotsProduct(componentsOf(node, names))
     const result = await repair(node, component, { slot: slotName('--slot', this.slot), dryRun: this.isDryRun, path: this.folder })
     this.ui.json({ ...result, dryRun: this.isDryRun })
-    const { product, serial, version, slot, bytes, requests, plan } = result
+    const { product, serial, version, slot, changed, bytes, requests, plan } = result
     const bad = plan.filter((line) => line.how !== 'keep').map((line) => visible(line.path))
-    const what = bad.length === 0 ? 'nothing was bad' : `${bad.join(', ')} ${this.isDryRun ? 'would be mended' : 'mended'}`
+    const what = !changed
+      ? 'nothing was bad'
+      : bad.length === 0
+        ? `put in order${this.isDryRun ? ', or would be' : ''}`
+        : `${bad.join(', ')} ${this.isDryRun ? 'would be mended' : 'mended'}`
     this.ui.data(
       `slot ${slot}, ${product} ${serial} (${visible(version)}): ${what}; ${bytesText(bytes.fetched)} fetched in ${countText(requests, 'request')}, ${bytesText(bytes.reused)} reused\n`,
     )

@@ -49,9 +49,10 @@ export class Status extends NodeCommand {
       )
     }
     if (fellBackFrom !== null) this.ui.data(`  ${fellBackFrom} did not boot in three tries: this machine went back to slot ${one.booted}\n`)
+    const isInSlot = slots.some((slot) => slot.serial === known.latest && slot.next)
     const serial = (value: number | null) => (value === null ? 'none' : String(value))
     this.ui.data(
-      `  known: latest ${serial(known.latest)}, current ${serial(known.current)}, previous ${serial(known.previous)}${upToDate === null ? '' : upToDate ? '; up to date' : '; an update is waiting: psyblob sync'}\n`,
+      `  known: latest ${serial(known.latest)}, current ${serial(known.current)}, previous ${serial(known.previous)}${upToDate === null ? '' : upToDate ? '; up to date' : isInSlot ? '; installed, and boots next' : '; an update is waiting: psyblob sync'}\n`,
     )
     if (floor !== null) this.ui.data(`  nothing older than ${floor} is installed\n`)
     if (avoided.length > 0)

@@ -32,7 +32,13 @@ export class Sync extends NodeCommand {
   async work(): Promise<number> {
     const node = await this.node(this.products)
     const components = slotComponentsOf(node, this.products)
-    const options = { dryRun: this.isDryRun, force: this.isForced, activate: !this.isKeepingOrder, path: this.folder }
+    const options = {
+      dryRun: this.isDryRun,
+      force: this.isForced,
+      activate: !this.isKeepingOrder,
+      path: this.folder,
+      reboot: this.isRebooting,
+    }
     const results: Synced[] = []
     const failures: { readonly product: string; readonly error: PsyblobError }[] = []
     for (const component of components) {
@@ -53,8 +59,7 @@ export class Sync extends NodeCommand {
       error: { code, message, hint: hint ?? null },
     }))
     this.ui.json(components.length === 1 ? printed[0] : [...printed, ...failed])
-    const isNew = results.some((result) => result.activated)
-    if (this.isRebooting && isNew && !this.isDryRun && this.disk === undefined) {
+    if (results.some((result) => result.pending) && !this.isDryRun && this.disk === undefined) {
       this.ui.say('rebooting')
       await openRun(this.ui.report)(['reboot'])
     }
@@ -89,6 +94,6 @@ export class Sync extends NodeCommand {
   }
 }
 
-function printable({ held, ...result }: Synced, dryRun: boolean) {
+function printable({ held, pending: _, ...result }: Synced, dryRun: boolean) {
   return { ...result, dryRun, held: held ?? null }
 }
