@@ -18,7 +18,7 @@ const espOffset = 1024 * 1024
 const mounted = () => [
   readFileSync('/proc/mounts', 'utf8')
     .split('\n')
-    .filter((line) => line.includes('psyblob')),
+    .filter((line) => line.includes('psyblob-slot') || line.includes('psyblob-world')),
   world
     .run('losetup', ['-l', '-O', 'BACK-FILE'])
     .split('\n')

@@ -68,7 +68,9 @@ describe('sync that was killed', () => {
     const first = await world.psyblob(`sync os ${world.node()} --booted a --progress json`, {
       started: (child) => {
         child.stdout?.once('data', () => {
+          child.kill('SIGSTOP')
           second = world.psyblob(`sync os ${world.node()} --booted a`)
+          void second.finally(() => child.kill('SIGCONT'))
         })
       },
     })

@@ -21,6 +21,7 @@ const options = (more: Partial<MachineOptions> = {}): MachineOptions => ({
   run,
   report: () => undefined,
   cmdline: '',
+  store: join(dir, 'store'),
   ...more,
 })
 const folders = () => ({ kind: 'slots', a: { dir: join(dir, 'a') }, b: { dir: join(dir, 'b') }, esp: { dir: join(dir, 'esp') } }) as const

@@ -139,6 +139,7 @@ describe('a release is assembled', () => {
               force: false,
               keepIndexes: true,
               frugal: false,
+              adopt: true,
               report,
             })
             if (seed === 'gone') await rm(path)
@@ -170,7 +171,7 @@ describe('a release is assembled', () => {
     const plan = { manifest, target: undefined, others: [], parts, store: new LocalStore(join(dir, 'store')), mirrors }
     const report = () => undefined
     try {
-      const plans = await planRelease({ ...plan, force: false, keepIndexes: true, frugal: false, report })
+      const plans = await planRelease({ ...plan, force: false, keepIndexes: true, frugal: false, adopt: true, report })
       const [done] = await assemble({ plans, parts, mirrors, report })
       expect(Buffer.compare(readFileSync(done?.part ?? ''), image)).toBe(0)
       expect(server.sent).toBeLessThan(300_000)

@@ -1,10 +1,6 @@
 // What is learnt of a link, and how far apart two ranges may lie before they are asked for one by one.
 import { describe, expect, test } from 'vitest'
-import { ChunkIndexBuilder, joinRuns, parseChunkIndex } from '../../core/mod.ts'
-import { blake3 } from '../../store/blake3.ts'
 import { Link } from '../../store/link.ts'
-import { RunQueue } from '../../store/run-queue.ts'
-import { ChunkSources } from '../../store/seeds.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -58,44 +54,5 @@ describe('the gap that is read over', () => {
     one.end()
     now = 9000
     expect(one.bandwidth).toBe(4 * MiB)
-  })
-})
-
-describe('the ranges of a blob', () => {
-  // chunks of 10 kB, every tenth of them missing
-  const builder = new ChunkIndexBuilder()
-  for (let chunk = 0; chunk < 100; chunk++) builder.add(10_000, blake3().digest(Buffer.from(`chunk ${chunk}`)))
-  const index = parseChunkIndex(builder.finish(), 1_000_000, 'test')
-  const sources = () => {
-    const made = new ChunkSources(index)
-    for (let chunk = 0; chunk < 100; chunk++) if (chunk % 10 !== 0) made.setInPlace(chunk)
-    return made
-  }
-  const queue = (gap: () => number, made = sources()) => {
-    const runs = joinRuns(index, (chunk) => made.isMissing(chunk), { gap: 64 * KiB })
-    return new RunQueue(made, { runs, planned: 64 * KiB, gap })
-  }
-  const rest = (one: RunQueue) => {
-    const all: string[] = []
-    for (let run = one.take(); run !== undefined; run = one.take()) all.push(`${run.first}-${run.last}`)
-    return all
-  }
-
-  test('are those of the plan as long as the link is what was planned for', () => {
-    const planned = ['0-0', '10-10', '20-20', '30-30', '40-40', '50-50', '60-60', '70-70', '80-80', '90-90']
-    expect(rest(queue(() => 64 * KiB))).toEqual(planned)
-    expect(rest(queue(() => 128 * KiB))).toEqual(planned)
-  })
-
-  test('are joined anew for the rest when it is not, and none is asked for twice', () => {
-    let gap = 64 * KiB
-    const one = queue(() => gap)
-    expect([one.take(), one.take()]).toEqual([
-      { first: 0, last: 0 },
-      { first: 10, last: 10 },
-    ])
-    gap = 256 * KiB
-    expect(rest(one)).toEqual(['20-90'])
-    expect(one.take()).toBeUndefined()
   })
 })

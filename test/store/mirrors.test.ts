@@ -73,6 +73,7 @@ class Scripted implements Remote {
 /** Keeps whole pieces of `pieceBytes` whose bytes are right, as chunks are. */
 class PieceSink implements RangeSink {
   readonly got: Uint8Array
+  readonly isVerified = true
   position: number
   #held = new Uint8Array()
 
@@ -95,6 +96,10 @@ class PieceSink implements RangeSink {
 
   reset(): void {
     this.#held = new Uint8Array()
+  }
+
+  restart(): void {
+    this.reset()
   }
 }
 
@@ -428,7 +433,9 @@ describe('several remotes at once', () => {
               got.set(bytes, position)
               position += bytes.length
             },
+            isVerified: true,
             reset: () => undefined,
+            restart: () => undefined,
           }
           await mirrors.fetch(cid, { size: whole.length, end }, sink)
         }),

@@ -21,7 +21,9 @@ function sinkFrom(start: number): RangeSink & { readonly got: Uint8Array } {
       pieces.push(Uint8Array.from(piece))
       position += piece.length
     },
+    isVerified: true,
     reset: () => undefined,
+    restart: () => undefined,
   }
 }
 

@@ -22,14 +22,16 @@ beforeAll(async () => {
     [blob.path]: blob.bytes,
     'index.json': '{}',
     'channels/stable': 'pointer',
-    empty: '',
+    'manifests/empty': '',
+    'os.key': 'a secret key that lies beside',
+    'blobs/.unfinished.1.tmp': 'x',
     '.unfinished.1.tmp': 'x',
     '.git/config': 'x',
   })
-  await symlink(join(folder.dir, 'secret'), join(dir, 'out'))
-  await symlink('channels/stable', join(dir, 'in'))
-  await symlink('../repository', join(dir, 'beside'))
-  execFileSync('mkfifo', [join(dir, 'pipe')])
+  await symlink(join(folder.dir, 'secret'), join(dir, 'channels/out'))
+  await symlink('stable', join(dir, 'channels/in'))
+  await symlink('../../repository', join(dir, 'channels/beside'))
+  execFileSync('mkfifo', [join(dir, 'channels/pipe')])
   served = await serve({ dir, port: 0, report: (event) => void events.push(event) })
 })
 
@@ -61,8 +63,8 @@ test('gives whole files with their length and kind', async () => {
   expect(same(whole.body, blob.bytes)).toBe(true)
   expect((await ask('/index.json?x=y')).headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': 'no-cache' })
   expect((await ask('/channels/stable')).headers).toMatchObject({ 'content-type': 'text/plain; charset=utf-8' })
-  expect(await ask('/empty')).toMatchObject({ status: 200, headers: { 'content-length': '0' } })
-  expect((await ask('/in')).body.toString()).toBe('pointer')
+  expect(await ask('/manifests/empty')).toMatchObject({ status: 200, headers: { 'content-length': '0' } })
+  expect((await ask('/channels/in')).body.toString()).toBe('pointer')
 })
 
 test('answers HEAD with the same head and no body', async () => {
@@ -105,7 +107,7 @@ describe('ranges', () => {
   })
 
   test('of an empty file are 416', async () => {
-    expect(await ask('/empty', { headers: { range: 'bytes=0-0' } })).toMatchObject({
+    expect(await ask('/manifests/empty', { headers: { range: 'bytes=0-0' } })).toMatchObject({
       status: 416,
       headers: { 'content-range': 'bytes */0' },
     })
@@ -125,8 +127,10 @@ describe('refusals', () => {
     '/channels',
     '/channels/',
     '/nothing',
-    '/out',
-    '/beside/secret',
+    '/os.key',
+    '/channels/out',
+    '/channels/beside/secret',
+    '/blobs/.unfinished.1.tmp',
     '/../secret',
     '/channels/../../secret',
     '/%2e%2e/secret',
@@ -139,7 +143,7 @@ describe('refusals', () => {
     '/%ff',
     '/.unfinished.1.tmp',
     '/.git/config',
-    '/pipe',
+    '/channels/pipe',
     '//secret',
     `/${'x'.repeat(5000)}`,
     'http://127.0.0.1/secret',
@@ -166,12 +170,12 @@ describe('refusals', () => {
 })
 
 test('a file that becomes shorter meanwhile ends the connection instead of the answer', async () => {
-  const path = join(folder.dir, 'repo', 'large')
+  const path = join(folder.dir, 'repo/blobs/large')
   await writeFile(path, '')
   await truncate(path, 500_000_000)
   const { hostname, port } = new URL(served.url)
   const told = await new Promise<string>((done) => {
-    request({ hostname, port, path: '/large', agent: false, headers: { connection: 'keep-alive' } }, (response) => {
+    request({ hostname, port, path: '/blobs/large', agent: false, headers: { connection: 'keep-alive' } }, (response) => {
       response.once('data', () => void truncate(path, 1000))
       response.on('error', (error) => done(error.message)).on('end', () => done('ended'))
     }).end()
@@ -200,19 +204,19 @@ describe('beginning and end', () => {
   test('closing lets a request under way end, takes no new ones, and may happen twice', async () => {
     const dir = join(folder.dir, 'other')
     await mkdir(dir)
-    await writeBelow(dir, { large: madeUp(8_000_000, 5) })
+    await writeBelow(dir, { 'blobs/large': madeUp(8_000_000, 5) })
     const other = await serve({ dir, port: 0, report })
-    const response = await fetch(`${other.url}large`)
+    const response = await fetch(`${other.url}blobs/large`)
     const closing = Promise.all([other.close(), other.close()])
     expect((await response.arrayBuffer()).byteLength).toBe(8_000_000)
     await closing
-    await expect(fetch(`${other.url}large`)).rejects.toThrow()
+    await expect(fetch(`${other.url}blobs/large`)).rejects.toThrow()
   })
 
   test('closing does not wait for ever for a client that takes nothing', async () => {
     const other = await serve({ dir: join(folder.dir, 'other'), port: 0, report })
     const { hostname, port } = new URL(other.url)
-    const socket = connect(Number(port), hostname, () => socket.write('GET /large HTTP/1.1\r\nHost: x\r\n\r\n'))
+    const socket = connect(Number(port), hostname, () => socket.write('GET /blobs/large HTTP/1.1\r\nHost: x\r\n\r\n'))
     socket.on('error', () => undefined)
     await new Promise((done) => setTimeout(done, 100))
     const started = performance.now()
