@@ -11,7 +11,7 @@ export type ChunkerSizes = {
   readonly max: number
 }
 
-export const defaultSizes: ChunkerSizes = { min: 4096, normal: 16384, max: 65536 }
+export const defaultSizes: ChunkerSizes = { min: 2048, normal: 8192, max: 32768 }
 
 /** How many bits stricter before `normal`, and easier after it: normalisation level 2. */
 const level = 2
@@ -42,12 +42,27 @@ export function cut(bytes: Uint8Array, start: number, end: number, sizes: Chunke
   return last - start
 }
 
+/** Decides where the chunks of one blob end, from the first to the last. */
+export interface Cutter {
+  /** No chunk is longer, in bytes. */
+  readonly most: number
+  /**
+   * The length of the chunk that begins at `start`, given the bytes up to `end`: at least `most` of them, or all that are left. Called once
+   * a chunk, in order.
+   */
+  cut(bytes: Uint8Array, start: number, end: number): number
+}
+
+export function fastCdc(sizes: ChunkerSizes = defaultSizes): Cutter {
+  return { most: sizes.max, cut: (bytes, start, end) => cut(bytes, start, end, sizes) }
+}
+
 /**
  * The chunks of `source` in order. Each view is valid until the next is asked for. Memory: one window of `window` bytes.
  */
-export async function* chunks(source: Bytes, options: { readonly sizes?: ChunkerSizes; readonly window?: number } = {}): Bytes {
-  const sizes = options.sizes ?? defaultSizes
-  const window = new Uint8Array(Math.max(options.window ?? 4 * 1024 * 1024, 2 * sizes.max))
+export async function* chunks(source: Bytes, options: { readonly cutter?: Cutter; readonly window?: number } = {}): Bytes {
+  const cutter = options.cutter ?? fastCdc()
+  const window = new Uint8Array(Math.max(options.window ?? 4 * 1024 * 1024, 2 * cutter.most))
   let start = 0
   let end = 0
   for await (const piece of source) {
@@ -62,15 +77,15 @@ export async function* chunks(source: Bytes, options: { readonly sizes?: Chunker
       window.set(piece.subarray(taken, taken + part), end)
       taken += part
       end += part
-      while (end - start >= sizes.max) {
-        const length = cut(window, start, end, sizes)
+      while (end - start >= cutter.most) {
+        const length = cutter.cut(window, start, end)
         yield window.subarray(start, start + length)
         start += length
       }
     }
   }
   while (start < end) {
-    const length = cut(window, start, end, sizes)
+    const length = cutter.cut(window, start, end)
     yield window.subarray(start, start + length)
     start += length
   }

@@ -1,4 +1,4 @@
-// Where an index is cut into pages, so that it can have an index itself and a small update fetches few of them (spec/chunk-index.md 5).
+// Where an index is cut into pages, so that it can have an index itself and a small update fetches few of them (spec/chunk-index.md 7).
 import { headerBytes, recordBytes } from './chunk-index.ts'
 
 /** Records of a page: at least, on the way there on average, and at most. */

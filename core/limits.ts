@@ -14,7 +14,7 @@ export const limits = {
   chunk: 1024 * 1024,
   /** The largest blob: 2^43 bytes (8 TiB) keeps every sum of sizes far from 2^53. */
   blob: 2 ** 43,
-  /** A chunk index: 36 bytes a chunk, so about 100 GB at 16 KiB a chunk. */
+  /** A chunk index: 36 bytes a chunk, so about 60 GB at 8 KiB a chunk. */
   index: 256 * 1024 * 1024,
   redirects: 3,
   /** How far ahead of the last seen version a pointer may jump. */

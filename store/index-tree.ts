@@ -1,4 +1,4 @@
-// An index and, when it is large, the index of its pages, and so on: what a publisher uploads beside a blob (spec/chunk-index.md 5).
+// An index and, when it is large, the index of its pages, and so on: what a publisher uploads beside a blob (spec/chunk-index.md 7).
 import { ChunkIndexBuilder, type CID, cidOf, type IndexBlob, indexLevels, indexPages, pagedAbove } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 

@@ -1,7 +1,8 @@
 // A file becomes a blob: hashed in one pass, cut into chunks in the same pass when that is worth it (spec/chunk-index.md 2).
 import { open } from 'node:fs/promises'
-import { type Bytes, ChunkIndexBuilder, type CID, chunks, cidOf, PsyblobError } from '../core/mod.ts'
+import { type Bytes, ChunkIndexBuilder, type CID, type Cutter, chunks, cidOf, PsyblobError } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { cutterFor } from './cutter.ts'
 import { translated } from './files.ts'
 
 /** Smaller blobs are fetched whole: an index would cost more than it saves. */
@@ -37,10 +38,18 @@ export async function* fileBytes(path: string, options: { readonly from?: number
   }
 }
 
-/** Hashes the file at `path`, and cuts it when `chunked` and it is large enough. `onBytes` hears of each piece read. */
+/**
+ * Hashes the file at `path`, and cuts it when `chunked` and it is large enough: with `cutter`, or as suits its first bytes. `onBytes` hears
+ * of each piece read.
+ */
 export async function ingest(
   path: string,
-  options: { readonly chunked: boolean; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
+  options: {
+    readonly chunked: boolean
+    readonly cutter?: Cutter
+    readonly onBytes?: (bytes: number) => void
+    readonly signal?: AbortSignal | undefined
+  },
 ): Promise<Ingested> {
   const engine = blake3()
   const whole = engine.create()
@@ -55,8 +64,10 @@ export async function ingest(
       yield piece
     }
   }
-  if (options.chunked) for await (const chunk of chunks(counted())) builder.add(chunk.length, engine.digest(chunk))
-  else for await (const _ of counted());
+  if (options.chunked) {
+    const cutter = options.cutter ?? (await cutterFor(path))
+    for await (const chunk of chunks(counted(), { cutter })) builder.add(chunk.length, engine.digest(chunk))
+  } else for await (const _ of counted());
   const cid = cidOf(whole.digest())
   if (!options.chunked || size <= indexedAbove) return { cid, size, index: undefined }
   const bytes = builder.finish()

@@ -2,6 +2,7 @@
 import { open } from 'node:fs/promises'
 import { type ChunkIndex, ChunkTable, chunks } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { cutterFor } from './cutter.ts'
 import { readFull } from './files.ts'
 import { fileBytes } from './ingest.ts'
 
@@ -130,7 +131,7 @@ export class ChunkSources {
     const found = this.#finder(seed)
     const engine = blake3()
     let offset = 0
-    for await (const piece of chunks(fileBytes(seed.path, { signal }))) {
+    for await (const piece of chunks(fileBytes(seed.path, { signal }), { cutter: await cutterFor(seed.path) })) {
       found(engine.digest(piece), offset, piece.length)
       offset += piece.length
     }

@@ -17,7 +17,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  external: ['@napi-rs/blake-hash', 'blake3'],
+  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'lz4-napi'],
   minifySyntax: true,
   legalComments: 'linked',
   chunkNames: 'chunks/[name]-[hash]',

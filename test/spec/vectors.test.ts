@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ChunkIndexBuilder, parseChunkIndex } from '../../core/chunk-index.ts'
-import { chunks } from '../../core/chunker.ts'
+import { type Cutter, chunks, fastCdc } from '../../core/chunker.ts'
 import { digestOf, parseCid } from '../../core/cid.ts'
 import { parseComposition } from '../../core/composition.ts'
 import { isPsyblobError } from '../../core/errors.ts'
@@ -11,9 +11,12 @@ import { indexPages } from '../../core/index-pages.ts'
 import { parseManifest } from '../../core/manifest.ts'
 import { parseName, parsePath, parseSerial, parseTime } from '../../core/names.ts'
 import { parsePointer } from '../../core/pointer.ts'
+import { readSquashfs } from '../../core/squashfs.ts'
+import { squashfsCutter } from '../../core/squashfs-cutter.ts'
 import { grub } from '../../images/bootloaders/grub.ts'
 import { blake3 } from '../../store/blake3.ts'
 import { indexTree } from '../../store/index-tree.ts'
+import { squashfsCodec } from '../../store/squashfs-codecs.ts'
 
 const root = join(import.meta.dirname, '../../spec/vectors')
 
@@ -29,12 +32,12 @@ function bytesOf({ seed, length }: { readonly seed: string; readonly length: num
   return new Uint8Array(Buffer.concat(blocks).subarray(0, length))
 }
 
-async function cuts(bytes: Uint8Array): Promise<readonly number[]> {
+async function cuts(bytes: Uint8Array, cutter: Cutter): Promise<readonly number[]> {
   const lengths: number[] = []
   const source = async function* () {
     yield bytes
   }
-  for await (const chunk of chunks(source())) lengths.push(chunk.length)
+  for await (const chunk of chunks(source(), { cutter })) lengths.push(chunk.length)
   return lengths
 }
 
@@ -64,7 +67,14 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
       index: indexTree(bytes).index,
     }
   },
-  chunker: ({ bytes }) => cuts(bytesOf(bytes)),
+  chunker: ({ bytes }) => cuts(bytesOf(bytes), fastCdc()),
+  squashfs: async ({ base64 }) => {
+    const image = new Uint8Array(Buffer.from(base64, 'base64'))
+    const read = async (at: number, length: number) => image.subarray(at, at + length)
+    const layout = await readSquashfs({ read, codec: squashfsCodec }, image.length)
+    return layout === undefined ? 'not-squashfs' : { start: layout.start, ends: [...layout.ends] }
+  },
+  'squashfs-cutter': ({ bytes, start, ends }) => cuts(bytesOf(bytes), squashfsCutter({ start, ends: Float64Array.from(ends) })),
   'boot-state': ({ files }) => {
     const read = async (name: string) => (files[name] === undefined ? undefined : new Uint8Array(Buffer.from(files[name], 'base64')))
     return grub({ label: 'vector', read, create: () => Promise.reject(), writeSector: () => Promise.reject() }).read()

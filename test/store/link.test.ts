@@ -22,9 +22,9 @@ function link(milliseconds: number, flow?: { readonly bytes: number; readonly se
 
 describe('the gap that is read over', () => {
   test('is the same for every near link, so that a dry run tells the bytes of the run', () => {
-    expect(link(0.4).gap).toBe(64 * KiB)
-    expect(link(12, { bytes: 500 * MiB, seconds: 1 }).gap).toBe(64 * KiB)
-    expect(new Link().gap).toBe(64 * KiB)
+    expect(link(0.4).gap).toBe(8 * KiB)
+    expect(link(12, { bytes: 500 * MiB, seconds: 1 }).gap).toBe(8 * KiB)
+    expect(new Link().gap).toBe(8 * KiB)
   })
 
   test('is round trip times bandwidth for each connection, at 80 ms and 100 Mb/s 128 KiB', () => {
@@ -32,7 +32,7 @@ describe('the gap that is read over', () => {
     expect(link(80, { bytes: 12 * MiB, seconds: 1 }).gap).toBe(128 * KiB)
     expect(link(80, { bytes: 119 * MiB, seconds: 1 }).gap).toBe(1 * MiB)
     expect(link(80, { bytes: 5 * MiB, seconds: 8 }).gap).toBe(16 * KiB)
-    expect(link(600, { bytes: 476 * MiB, seconds: 4 }).gap).toBe(2 * MiB)
+    expect(link(600, { bytes: 476 * MiB, seconds: 4 }).gap).toBe(8 * MiB)
   })
 
   test('is not judged by the beginning of a transfer', () => {

@@ -1,0 +1,122 @@
+// Where the compressed blocks of a squashfs 4.0 image end: the places at which a chunk of it had best end (spec/chunk-index.md 5).
+import { isPsyblobError } from './errors.ts'
+import { Offsets } from './offsets.ts'
+import { readInodes } from './squashfs-inodes.ts'
+import { bigField, type Decompress, damaged, type ImageReader, MetadataStream, metadataBytes, readFields } from './squashfs-metadata.ts'
+
+/** By the number in the superblock, which begins at 1. */
+const compressors = ['gzip', 'lzma', 'lzo', 'xz', 'lz4', 'zstd'] as const
+
+export type Compressor = (typeof compressors)[number]
+
+export interface SquashfsReader extends ImageReader {
+  /** How to undo `compressor`; undefined when nobody here knows. */
+  codec(compressor: Compressor): Promise<Decompress | undefined>
+}
+
+export type SquashfsLayout = {
+  /** Where the first block begins: before it are the superblock and the options of the compressor. */
+  readonly start: number
+  /** Where blocks of data and of fragments end, ascending, each once. The tables come after the last. */
+  readonly ends: Float64Array
+}
+
+const superblockBytes = 96
+const magic = 0x73717368
+/** In the size of a data block: it is stored as it is. */
+const rawBit = 1 << 24
+const fragmentBytes = 16
+/** More metadata than this, decompressed, or more blocks than this, is not worth the publisher's time and memory. */
+const mostMetadata = 512 * 1024 * 1024
+const mostBlocks = 4 * 1024 * 1024
+
+/**
+ * The layout of an image of `size` bytes; undefined when it is no squashfs, of another version, damaged, compressed in an unknown way, or
+ * has no block at all. Throws only what `image.read` throws. Reads the tables, not the data; keeps 8 bytes a block.
+ */
+export async function readSquashfs(image: SquashfsReader, size: number): Promise<SquashfsLayout | undefined> {
+  try {
+    return await readLayout(image, size)
+  } catch (error) {
+    if (isPsyblobError(error, 'malformed')) return undefined
+    throw error
+  }
+}
+
+async function readLayout(image: SquashfsReader, size: number): Promise<SquashfsLayout | undefined> {
+  const superblock = await readSuperblock(image, size)
+  const decompress = await image.codec(superblock.compressor)
+  if (decompress === undefined) return undefined
+  const { blockSize, inodeTable } = superblock
+  const ends = new Offsets(mostBlocks)
+  let start = inodeTable
+  const onBlock = (at: number, field: number): number => {
+    const length = field & ~rawBit
+    if (length > blockSize || length === 0) throw damaged(`a block of ${length} bytes`)
+    if (at < superblockBytes || at + length > inodeTable) throw damaged(`a block at ${at}, outside the data`)
+    if (at < start) start = at
+    if (!ends.add(at + length)) throw damaged('more blocks than it can have')
+    return at + length
+  }
+  const inodes = new MetadataStream(image, { from: inodeTable, to: superblock.directoryTable, decompress, most: mostMetadata })
+  const found = await readInodes(inodes, blockSize, onBlock)
+  if (found !== superblock.inodes) throw damaged(`${found} inodes, it should have ${superblock.inodes}`)
+  await readFragments(image, superblock, decompress, onBlock)
+  return ends.count === 0 ? undefined : { start, ends: ends.sorted() }
+}
+
+type Superblock = {
+  readonly blockSize: number
+  readonly compressor: Compressor
+  readonly inodes: number
+  readonly fragments: number
+  readonly inodeTable: number
+  readonly directoryTable: number
+  readonly fragmentTable: number
+}
+
+async function readSuperblock(image: ImageReader, size: number): Promise<Superblock> {
+  const view = await readFields(image, 0, superblockBytes)
+  if (view.getUint32(0, true) !== magic) throw damaged('another magic number')
+  if (view.getUint16(28, true) !== 4 || view.getUint16(30, true) !== 0) throw damaged('not version 4.0')
+  const blockSize = view.getUint32(12, true)
+  const log = view.getUint16(22, true)
+  if (log < 12 || log > 20 || blockSize !== 2 ** log) throw damaged(`blocks of ${blockSize} bytes with a logarithm of ${log}`)
+  const compressor = compressors[view.getUint16(20, true) - 1]
+  if (compressor === undefined) throw damaged('an unknown compressor')
+  const used = bigField(view, 40)
+  const inodeTable = bigField(view, 64)
+  const directoryTable = bigField(view, 72)
+  const fragments = view.getUint32(16, true)
+  // without fragments there may be no table of them
+  const fragmentTable = fragments === 0 ? used : bigField(view, 80)
+  const ascending = [superblockBytes, inodeTable, directoryTable, fragmentTable, used, size]
+  if (ascending.some((offset, at) => at > 0 && offset < (ascending[at - 1] as number)))
+    throw damaged('its tables are not in order, or outside')
+  return { blockSize, compressor, inodes: view.getUint32(4, true), fragments, inodeTable, directoryTable, fragmentTable }
+}
+
+/** The fragment table: 64-bit offsets of metadata blocks, each with 512 entries of start and size. */
+async function readFragments(
+  image: ImageReader,
+  { fragments, directoryTable, fragmentTable }: Superblock,
+  decompress: Decompress,
+  onBlock: (start: number, field: number) => number,
+): Promise<void> {
+  if (fragments === 0) return
+  if (fragments > mostBlocks) throw damaged(`${fragments} fragments`)
+  // the blocks of the table lie one after the other, right before it: the first offset says where
+  const from = bigField(await readFields(image, fragmentTable, 8), 0)
+  if (from < directoryTable || from >= fragmentTable) throw damaged('its fragments are not before their table')
+  const table = new MetadataStream(image, { from, to: fragmentTable, decompress, most: mostMetadata })
+  const perBlock = metadataBytes / fragmentBytes
+  for (let left = fragments; left > 0; left -= perBlock) {
+    const part = Math.min(left, perBlock)
+    if (!(await table.fill(part * fragmentBytes))) throw damaged('its fragment table ends too early')
+    const at = table.take(part * fragmentBytes)
+    for (let entry = 0; entry < part; entry++) {
+      const field = at + entry * fragmentBytes
+      onBlock(bigField(table.view, field), table.view.getUint32(field + 8, true))
+    }
+  }
+}
