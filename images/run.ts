@@ -1,5 +1,4 @@
 // The only door to other programs: an argument vector, never a shell. Every run can be traced.
-import { execa } from 'execa'
 import { PsyblobError, type Report, visible } from '../core/mod.ts'
 
 export type RunOptions = { /** Exit codes that are no failure. */ readonly allow?: readonly number[] }
@@ -25,6 +24,8 @@ export function openRun(report: Report): Run {
       type: 'trace',
       text: `run ${[program, ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word))).join(' ')}`,
     })
+    // loaded when the first program runs: slots that are folders need none
+    const { execa } = await import('execa')
     const result = await execa(program, args, {
       reject: false,
       encoding: 'buffer',

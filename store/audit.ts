@@ -1,9 +1,11 @@
 // The audit of files against a manifest: every byte hashed again, each bad file and bad range named.
 import { lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ChunkIndex, type CID, cidOf, type Entry, kindOf, type Manifest } from '../core/mod.ts'
+import { type ChunkIndex, type CID, cidOf, type Entry, isPsyblobError, kindOf, limits, type Manifest } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { borrow, giveBack } from './buffers.ts'
 import { hasCode, readFull } from './files.ts'
+import { fileBytes } from './ingest.ts'
 import { sameBytes } from './seeds.ts'
 
 /** Bytes `offset` to `offset + length` are not what was signed. */
@@ -43,67 +45,56 @@ async function auditFile(dir: string, record: Entry, options: AuditOptions): Pro
   try {
     const state = await lstat(place)
     if (!state.isFile()) return { path, problem: 'wrong type', expected: bin.cid }
-    const index = await options.indexOf(record)
-    const { cid, ranges } = await hashByChunks(place, index, options)
+    const cid = await hashFile(place, options)
     if (cid === bin.cid) return (state.mode & 0o7777) === (record.mod & 0o7777) ? undefined : { path, problem: 'wrong mode' }
+    const index = await options.indexOf(record)
     return {
       path,
       problem: state.size === bin.size ? 'changed' : 'wrong size',
       expected: bin.cid,
       got: cid,
-      ...(index === undefined ? {} : { ranges }),
+      ...(index === undefined ? {} : { ranges: await badRanges(place, index, options.signal) }),
     }
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return { path, problem: 'missing', expected: bin.cid }
-    if (hasCode(error, 'EIO', 'EACCES')) return { path, problem: 'unreadable', expected: bin.cid }
+    if (hasCode(error, 'EIO', 'EACCES') || isPsyblobError(error, 'corrupt', 'unsupported'))
+      return { path, problem: 'unreadable', expected: bin.cid }
     throw error
   }
 }
 
-async function hashByChunks(
-  path: string,
-  index: ChunkIndex | undefined,
-  { onBytes, signal }: AuditOptions,
-): Promise<{ cid: CID; ranges: BadRange[] }> {
-  const engine = blake3()
-  const whole = engine.create()
-  const window = Buffer.allocUnsafeSlow(4 * 1024 * 1024)
+async function hashFile(path: string, { onBytes, signal }: AuditOptions): Promise<CID> {
+  const hasher = blake3().create()
+  for await (const piece of fileBytes(path, { signal })) {
+    hasher.update(piece)
+    onBytes?.(piece.length)
+  }
+  return cidOf(hasher.digest())
+}
+
+/** Where a file is not what its index says: read again chunk by chunk, for that is needed of damaged files only. */
+async function badRanges(path: string, index: ChunkIndex, signal: AbortSignal | undefined): Promise<readonly BadRange[]> {
   const ranges: { offset: number; length: number }[] = []
   const bad = (offset: number, length: number) => {
     const last = ranges.at(-1)
     if (last !== undefined && last.offset + last.length === offset) last.length += length
     else ranges.push({ offset, length })
   }
+  const buffer = borrow(limits.chunk)
   const file = await open(path, 'r')
   try {
-    let chunk = 0
-    for (let at = 0; ; ) {
+    for (let chunk = 0; chunk < index.count; chunk++) {
       signal?.throwIfAborted()
-      const got = await readFull(file, window, at)
-      if (got === 0) break
-      // without an index all is taken; with one, whole chunks, so that none is cut by the window
-      let used = got
-      if (index !== undefined && chunk < index.count) {
-        used = 0
-        for (; chunk < index.count && used + index.length(chunk) <= got; chunk++) {
-          const length = index.length(chunk)
-          if (!sameBytes(engine.digest(window.subarray(used, used + length)), index.digest(chunk))) bad(at + used, length)
-          used += length
-        }
-        if (used === 0) {
-          bad(at, got)
-          used = got
-          chunk = index.count
-        }
-      } else if (index !== undefined) bad(at, got)
-      whole.update(window.subarray(0, used))
-      onBytes?.(used)
-      at += used
+      const [offset, length] = [index.offset(chunk), index.length(chunk)]
+      const bytes = buffer.subarray(0, length)
+      const got = await readFull(file, bytes, offset)
+      if (got < length || !sameBytes(blake3().digest(bytes), index.digest(chunk))) bad(offset, length)
     }
     const { size } = await file.stat()
-    if (index !== undefined && size < index.size) bad(size, index.size - size)
-    return { cid: cidOf(whole.digest()), ranges }
+    if (size > index.size) bad(index.size, size - index.size)
+    return ranges
   } finally {
+    giveBack(buffer)
     await file.close()
   }
 }

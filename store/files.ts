@@ -2,7 +2,6 @@
 import { constants, existsSync } from 'node:fs'
 import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { pathExists } from 'fs-extra'
 import { PsyblobError } from '../core/mod.ts'
 
 let counter = 0
@@ -170,4 +169,7 @@ export function translated(error: unknown, what: string): unknown {
 }
 
 /** True when something lies there, a link that leads somewhere included. */
-export { pathExists }
+export async function pathExists(path: string): Promise<boolean> {
+  // few commands ask this, and the package takes as long to load as they take to run
+  return (await import('fs-extra')).pathExists(path)
+}

@@ -2,6 +2,7 @@
 import { open } from 'node:fs/promises'
 import { type Bytes, ChunkIndexBuilder, type CID, type Cutter, chunks, cidOf, PsyblobError } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { borrow, giveBack } from './buffers.ts'
 import { cutterFor } from './cutter.ts'
 import { translated } from './files.ts'
 
@@ -16,24 +17,31 @@ export type Ingested = {
   readonly index: { readonly cid: CID; readonly bytes: Uint8Array } | undefined
 }
 
-/** The bytes of a file, in pieces that are valid until the next is asked for. */
-export async function* fileBytes(path: string, options: { readonly from?: number; readonly signal?: AbortSignal | undefined } = {}): Bytes {
+/** The bytes of a file, in pieces that are valid until the next is asked for. One is read while the one before is looked at. */
+export async function* fileBytes(path: string, options: { readonly signal?: AbortSignal | undefined } = {}): Bytes {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw translated(error, `reading ${path}`)
   })
+  let [current, next] = [borrow(pieceBytes), borrow(pieceBytes)]
+  let at = 0
+  const read = (into: Buffer) => file.read(into, 0, pieceBytes, at)
+  let reading = read(current)
   try {
-    const piece = Buffer.allocUnsafeSlow(pieceBytes)
-    let at = options.from ?? 0
     for (;;) {
       options.signal?.throwIfAborted()
-      const { bytesRead } = await file.read(piece, 0, piece.length, at)
+      const { bytesRead } = await reading
       if (bytesRead === 0) return
       at += bytesRead
-      yield piece.subarray(0, bytesRead)
+      reading = read(next)
+      yield current.subarray(0, bytesRead)
+      ;[current, next] = [next, current]
     }
   } catch (error) {
     throw translated(error, `reading ${path}`)
   } finally {
+    // a read under way still writes into its buffer
+    await reading.catch(() => undefined)
+    for (const buffer of [current, next]) giveBack(buffer)
     await file.close()
   }
 }

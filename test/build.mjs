@@ -5,6 +5,23 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** Of undici the parts that are used: its front door brings fetch, WebSockets and mocks along, which take longer to load than a sync takes. */
+const undici = {
+  name: 'undici',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'part' }))
+    onLoad({ filter: /.*/, namespace: 'part' }, () => ({
+      resolveDir: root,
+      contents: `
+        import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
+        import api from 'undici/lib/api/index.js'
+        export { default as Agent } from 'undici/lib/dispatcher/agent.js'
+        export { default as errors } from 'undici/lib/core/errors.js'
+        Object.assign(Dispatcher.prototype, api)`,
+    }))
+  },
+}
+
 // made aside and put in place whole: somebody may be running the old one
 const aside = `${root}node_modules/.cache/psyblob-${process.pid}`
 mkdirSync(`${root}node_modules/.cache`, { recursive: true })
@@ -17,8 +34,11 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  plugins: [undici],
   external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'lz4-napi'],
+  // less to read at every start; names stay, for stacks in reports of bugs
   minifySyntax: true,
+  minifyWhitespace: true,
   legalComments: 'linked',
   chunkNames: 'chunks/[name]-[hash]',
   logLevel: 'warning',

@@ -1,5 +1,5 @@
 // A repository on a web server. Everything the server says is checked: status, ranges, lengths, encodings, redirects.
-import { Agent, type Dispatcher, errors, request } from 'undici'
+import { Agent, type Dispatcher, errors } from 'undici'
 import { type Bytes, type CID, type DocumentName, limits, PsyblobError, type Report, shardOf, visible } from '../../core/mod.ts'
 import { hasCode } from '../files.ts'
 import { Pace } from '../pace.ts'
@@ -185,8 +185,10 @@ export class HttpRemote implements Remote {
         chatter.abort(new PsyblobError('unavailable', `${this.label} does not come to an answer`, { hint: again }))
     }
     const ask = () =>
-      request(url.href, {
-        dispatcher: url.hostname === this.#base.hostname ? this.#agents.own : this.#agents.other,
+      (url.hostname === this.#base.hostname ? this.#agents.own : this.#agents.other).request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: 'GET',
         headers,
         signal: signal === undefined ? chatter.signal : AbortSignal.any([signal, chatter.signal]),
         onInfo,
