@@ -1,10 +1,8 @@
 // Publish: new blobs and indexes first, the manifest next, the pointer last. A crash leaves blobs nobody points to, never half a release.
 import {
-  type Bytes,
   type CID,
   cidOf,
   documents,
-  type Entry,
   formatManifest,
   formatTime,
   isPsyblobError,
@@ -22,13 +20,11 @@ import {
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
-import { hasCode } from './files.ts'
-import { indexTree } from './index-tree.ts'
-import { changedWhileRead, fileBytes, ingest } from './ingest.ts'
-import { isWorthCutting, type ReleaseFile, releaseFiles } from './release-folder.ts'
+import { releaseFiles } from './release-folder.ts'
 import type { RemoteWriter } from './remote.ts'
 import { currentPointer, list, readListing, repositoryName, signPointer } from './repository.ts'
 import { verifyManifest } from './signed.ts'
+import { Uploads } from './uploads.ts'
 
 export type PublishOptions = {
   readonly product: string
@@ -74,7 +70,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
   const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed.serial, key)
 
   report({ type: 'step', step: 'hash', about: `${files.length} files` })
-  const { records, blobs } = await describe(files, options)
+  const uploads = new Uploads(remote, { report, signal })
+  const records = await uploads.describe(files, current)
   const content: ManifestContent = {
     repo,
     name: product,
@@ -89,7 +86,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
   if (current !== undefined && start !== undefined && pointed !== undefined && sameContent(content, current)) {
     const { version, expires } = start.pointer
     // a repository that lost blobs is mended by the same words
-    const mended = await upload(blobs, options, { hashed: true })
+    const mended = await uploads.send({ hashed: true })
     const bytes = { total: current.size, uploaded: mended.bytes }
     return {
       changed: false,
@@ -102,12 +99,12 @@ export async function publish(options: PublishOptions): Promise<Published> {
       pointerVersion: version,
       expires,
       bytes,
-      blobs: { total: blobs.length, uploaded: mended.blobs },
+      blobs: { total: uploads.count, uploaded: mended.blobs },
     }
   }
 
   report({ type: 'step', step: 'upload' })
-  const uploaded = await upload(blobs, options)
+  const uploaded = await uploads.send({ hashed: false })
   signal?.throwIfAborted()
 
   report({ type: 'step', step: 'sign' })
@@ -163,84 +160,11 @@ export async function publish(options: PublishOptions): Promise<Published> {
       pointerVersion: version,
       expires,
       bytes,
-      blobs: { total: blobs.length, uploaded: uploaded.blobs },
+      blobs: { total: uploads.count, uploaded: uploaded.blobs },
     }
   } finally {
     await held.release()
   }
-}
-
-type Upload = { readonly cid: CID; readonly size: number; readonly path: string; readonly bytes: () => Bytes }
-
-async function describe(files: readonly ReleaseFile[], { report, signal }: PublishOptions): Promise<{ records: Entry[]; blobs: Upload[] }> {
-  const total = files.reduce((sum, file) => sum + file.size, 0)
-  const records: Entry[] = []
-  const blobs = new Map<CID, Upload>()
-  let done = 0
-  for (const file of files) {
-    const onBytes = (bytes: number) => {
-      done += bytes
-      report({ type: 'bytes', done, total })
-    }
-    const { cid, size, index } = await ingest(file.source, { chunked: isWorthCutting(file.role), onBytes, signal }).catch(
-      (error: unknown) => {
-        throw hasCode(error, 'ENOENT') ? changedWhileRead(file.source, error) : error
-      },
-    )
-    blobs.set(cid, { cid, size, path: file.source, bytes: () => fileBytes(file.source, { signal }) })
-    const tree = index === undefined ? undefined : indexTree(index.bytes)
-    for (const blob of tree?.blobs ?? []) {
-      const one = async function* () {
-        yield blob.bytes
-      }
-      blobs.set(blob.cid, { cid: blob.cid, size: blob.bytes.length, path: file.source, bytes: one })
-    }
-    records.push({
-      path: file.path,
-      role: file.role,
-      mod: 0o100000 | (file.executable ? 0o755 : 0o644),
-      uid: 0,
-      gid: 0,
-      target: null,
-      licence: null,
-      bin: { cid, size, ...(tree === undefined ? {} : { index: tree.index }) },
-      ccs: null,
-    })
-  }
-  return { records, blobs: [...blobs.values()] }
-}
-
-/** Puts there what is not there. With `hashed` what is there is read, and replaced when it is not what it is called. */
-async function upload(
-  blobs: readonly Upload[],
-  { remote, report, signal }: PublishOptions,
-  { hashed }: { readonly hashed: boolean } = { hashed: false },
-): Promise<{ bytes: number; blobs: number }> {
-  const total = blobs.reduce((sum, blob) => sum + blob.size, 0)
-  const sum = { bytes: 0, blobs: 0 }
-  let done = 0
-  for (const blob of blobs) {
-    signal?.throwIfAborted()
-    if (!(await remote.has(blob.cid, blob.size, { hashed }))) {
-      const at = done
-      let sent = 0
-      const counted = async function* (): Bytes {
-        for await (const piece of blob.bytes()) {
-          sent += piece.length
-          report({ type: 'bytes', done: at + sent, total })
-          yield piece
-        }
-      }
-      await remote.put(blob.cid, counted()).catch((error: unknown) => {
-        throw isPsyblobError(error, 'corrupt') || hasCode(error, 'ENOENT') ? changedWhileRead(blob.path, error) : error
-      })
-      sum.bytes += blob.size
-      sum.blobs++
-    }
-    done += blob.size
-    report({ type: 'bytes', done, total })
-  }
-  return sum
 }
 
 function sameContent(content: ManifestContent, current: Manifest): boolean {

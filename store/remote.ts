@@ -23,12 +23,24 @@ export interface Remote {
   range(cid: CID, at: Range, options: ReadOptions & { readonly size: number }): Bytes
 }
 
+/** A copy of a file in the repository that has no name yet. */
+export interface Staged {
+  /** Where it can be read: what is hashed here is what is kept. */
+  readonly path: string
+  /** Makes it the blob `cid`, durably. */
+  keep(cid: CID): Promise<void>
+  /** Removes it if it was not kept. */
+  drop(): Promise<void>
+}
+
 /** What a publisher needs besides. A blob is there whole or not at all. */
 export interface RemoteWriter extends Remote {
   /** True when the blob is there with that size, and with `hashed` the right bytes. */
   has(cid: CID, size: number, options?: { readonly hashed?: boolean }): Promise<boolean>
   /** Stores a blob that must hash to `cid`: `corrupt` otherwise, and nothing is kept. Storing it twice changes nothing. */
   put(cid: CID, bytes: Bytes): Promise<void>
+  /** Copies a file of this machine, as cheaply as the file system can, before it is known which blob it is. */
+  stage(path: string): Promise<Staged>
   /** Stores a document if what lies there now equals `expected` (undefined: nothing lies there), else `conflict`. */
   replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void>
   /** Keeps other publishers of this machine away until it is released. Throws `conflict` when one is at work. */

@@ -1,5 +1,5 @@
 // A repository in a folder of this machine: a USB stick, a network mount, what a web server serves.
-import { constants, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { constants, copyFile, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type Bytes, type CID, cidOf, type DocumentName, isPsyblobError, PsyblobError, shardOf } from '../../core/mod.ts'
 import { blake3 } from '../blake3.ts'
@@ -17,7 +17,7 @@ import {
   writeWhole,
 } from '../files.ts'
 import { type Lock, lock } from '../lock.ts'
-import type { Range, ReadOptions, RemoteWriter } from '../remote.ts'
+import type { Range, ReadOptions, RemoteWriter, Staged } from '../remote.ts'
 import { checkedBlob } from '../whole.ts'
 
 const pieceBytes = 256 * 1024
@@ -104,6 +104,7 @@ export class DirRemote implements RemoteWriter {
 
   async tidy(): Promise<void> {
     const blobs = join(this.#dir, 'blobs')
+    await removeAbandoned(blobs)
     for (const shard of await readdir(blobs).catch(() => [])) await removeAbandoned(join(blobs, shard))
   }
 
@@ -137,6 +138,44 @@ export class DirRemote implements RemoteWriter {
     } catch (error) {
       await rm(temporary, { force: true })
       throw translated(error, `writing ${path}`)
+    }
+  }
+
+  async stage(path: string): Promise<Staged> {
+    const blobs = join(this.#dir, 'blobs')
+    const temporary = temporaryBeside(join(blobs, 'staged'))
+    const failed = async (error: unknown): Promise<never> => {
+      await rm(temporary, { force: true })
+      throw translated(error, `copying ${path} to ${this.label}`)
+    }
+    await makeFolder(blobs)
+    // shares the blocks where the file system can (btrfs, xfs), and never passes through this process
+    await copyFile(path, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE).catch(failed)
+    const flush = async () => {
+      const file = await open(temporary, 'r+')
+      await file.chmod(0o644)
+      await file.sync().finally(() => file.close())
+    }
+    // goes on while the copy is hashed; whoever keeps it hears of a failure
+    const flushed = flush()
+    flushed.catch(() => undefined)
+    return {
+      path: temporary,
+      keep: async (cid) => {
+        const place = this.#path(cid)
+        try {
+          await flushed
+          await makeFolder(dirname(place))
+          await rename(temporary, place)
+          await flushFolder(dirname(place))
+        } catch (error) {
+          await failed(error)
+        }
+      },
+      drop: async () => {
+        await flushed.catch(() => undefined)
+        await rm(temporary, { force: true })
+      },
     }
   }
 
