@@ -245,10 +245,12 @@ async function install(options: ApplyOptions, { slot, other, holds }: Slots): Pr
     done += bytes
     report({ type: 'bytes', done, total: manifest.size })
   }
-  for (const { plan: one, part } of assembled) {
+  for (const { plan: one, part, following } of assembled) {
     const { entry } = one
-    const path = part ?? join(dir, entry.path)
-    const { cid, size } = await readBack(path, { onBytes, signal })
+    const before = done
+    const { cid, size } = await (following?.finish({ onBytes, signal }) ?? readBack(part ?? join(dir, entry.path), { onBytes, signal }))
+    // part of it was read back while the rest was written
+    if (done < before + size) onBytes(before + size - done)
     if (cid === entry.bin.cid && size === entry.bin.size) continue
     if (part !== undefined) await removeStrays(parts, [part.slice(parts.length)])
     throw new PsyblobError('corrupt', `reading back ${entry.path} in slot ${target}: expected ${entry.bin.cid}, got ${cid}`, {

@@ -1,13 +1,14 @@
 // Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ChunkIndex, type CID, cidOf, joinRuns, PsyblobError, type Report, type Run } from '../core/mod.ts'
+import { type ChunkIndex, type CID, cidOf, PsyblobError, type Report, type Run } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
+import { Following } from './following.ts'
 import { fileBytes } from './ingest.ts'
 import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
-import { costOf, type EntryPlan, partPath } from './plan.ts'
+import { costOf, type EntryPlan, partPath, rangesOf } from './plan.ts'
 import { pool } from './pool.ts'
 import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
@@ -26,7 +27,12 @@ export type AssembleOptions = {
 }
 
 /** An entry whose bytes are complete in `part`, flushed to the disk; undefined when it was kept as it is. */
-export type Assembled = { readonly plan: EntryPlan; readonly part: string | undefined }
+export type Assembled = {
+  readonly plan: EntryPlan
+  readonly part: string | undefined
+  /** When it was read back in part already: goes on from there. */
+  readonly following: Following | undefined
+}
 
 type ChunksPlan = Extract<EntryPlan, { how: 'chunks' }>
 type WholePlan = Extract<EntryPlan, { how: 'whole' }>
@@ -38,6 +44,7 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
   await makeFolder(parts)
   const tally = new Tally(plans, report)
   const files: FileHandle[] = []
+  const followed = new Map<CID, Following>()
   const begin: Job[] = []
   const rounds: (() => Promise<void>)[] = []
   try {
@@ -53,19 +60,23 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
       if (plan.how === 'whole') begin.push((signal) => fetchWhole({ plan, file, options, tally, signal }))
       else {
         await file.truncate(plan.sources.index.size)
-        begin.push((signal) => copyChunks({ plan, file, tally, signal }), ...fetchRuns({ plan, file, options, tally }))
+        const following = new Following(path, file, plan.sources)
+        followed.set(plan.entry.bin.cid, following)
+        begin.push((signal) => copyChunks({ plan, file, tally, signal, following }), ...fetchRuns({ plan, file, options, tally }))
         rounds.push(() => finishChunks({ plan, file, options, tally }))
       }
     }
     await pool(begin, { workers: connections, signal: options.signal })
     for (const round of rounds) await round()
+    for (const following of followed.values()) await following.settle()
     for (const file of files) await file.sync()
   } catch (error) {
+    for (const following of followed.values()) await following.close()
     throw translated(error, `writing into ${parts}`)
   } finally {
     for (const file of files) await file.close()
   }
-  return copies(options, tally)
+  return copies(options, tally, followed)
 }
 
 /** Counts for the progress bar. */
@@ -162,7 +173,8 @@ async function copyChunks({
   file,
   tally,
   signal,
-}: Pick<ChunkWork, 'plan' | 'file' | 'tally'> & { readonly signal: AbortSignal }): Promise<void> {
+  following,
+}: Pick<ChunkWork, 'plan' | 'file' | 'tally'> & { readonly signal: AbortSignal; readonly following: Following }): Promise<void> {
   const { sources } = plan
   const opened = new Map<Seed, FileHandle | undefined>()
   const buffers = [0, 1, 2].map(() => Buffer.allocUnsafeSlow(groupBytes))
@@ -210,6 +222,7 @@ async function copyChunks({
       kept += sources.index.length(chunk)
     }
     tally.reuse(kept)
+    following.wrote(bytes.length)
   }
 }
 
@@ -230,7 +243,7 @@ async function finishChunks(work: ChunkWork): Promise<void> {
   const { plan, file, options, tally } = work
   const { sources } = plan
   const { index } = sources
-  const more = joinRuns(index, (chunk) => sources.isMissing(chunk), { gap: options.mirrors.link.gap })
+  const more = rangesOf(sources, options.mirrors.link)
   await pool(
     more.map((run) => fetchRun({ ...work, run })),
     { workers: connections, signal: options.signal },
@@ -278,7 +291,11 @@ async function fetchWhole({
 }
 
 /** The copies, last: what they are made from may have been assembled just now. */
-async function copies({ plans, parts, signal }: AssembleOptions, tally: Tally): Promise<readonly Assembled[]> {
+async function copies(
+  { plans, parts, signal }: AssembleOptions,
+  tally: Tally,
+  followed: ReadonlyMap<CID, Following>,
+): Promise<readonly Assembled[]> {
   const done: Assembled[] = []
   const used = new Set<CID>()
   const complete = new Map<CID, string>()
@@ -286,14 +303,14 @@ async function copies({ plans, parts, signal }: AssembleOptions, tally: Tally): 
     if (plan.how === 'chunks' || plan.how === 'whole') complete.set(plan.entry.bin.cid, partPath(parts, plan.entry.bin.cid))
   for (const [at, plan] of plans.entries()) {
     const { cid } = plan.entry.bin
-    if (plan.how === 'keep') done.push({ plan, part: undefined })
+    if (plan.how === 'keep') done.push({ plan, part: undefined, following: undefined })
     else if (plan.how === 'copy') {
       const from = plan.from ?? complete.get(cid) ?? done.find((other) => other.plan.entry.bin.cid === cid)?.part
       if (from === undefined) throw new Error(`nothing holds ${cid}`)
       const part = used.has(cid) || complete.has(cid) ? join(parts, `${cid}.${at}.part`) : partPath(parts, cid)
       await copyBlob(from, part, cid, (bytes) => tally.reuse(bytes), signal)
-      done.push({ plan, part })
-    } else done.push({ plan, part: partPath(parts, cid) })
+      done.push({ plan, part, following: undefined })
+    } else done.push({ plan, part: partPath(parts, cid), following: followed.get(cid) })
     used.add(cid)
   }
   await flushFolder(parts)

@@ -1,9 +1,11 @@
 // What changed between two releases, and what an update from one to the other would fetch.
-import { type ChunkIndex, type CID, type EntryBlob, indexesOf, joinRuns, parseChunkIndex, type Report, runBytes } from '../core/mod.ts'
+import { type ChunkIndex, type CID, type EntryBlob, indexesOf, parseChunkIndex, type Report, runBytes } from '../core/mod.ts'
 import { type IndexTree, indexTree } from './index-tree.ts'
 import { findPages, indexOf } from './indexes.ts'
+import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
+import { rangesOf } from './plan.ts'
 import { ChunkSources } from './seeds.ts'
 import type { VerifiedManifest } from './signed.ts'
 
@@ -47,7 +49,7 @@ export async function difference(from: VerifiedManifest, to: VerifiedManifest, o
       const cost =
         now.bin === null || blobs.has(now.bin.cid)
           ? ({ how: 'copy', fetch: 0, requests: 0 } as const)
-          : await costOfEntry(now.bin, formerBlobs, indexes, options.mirrors.link.gap)
+          : await costOfEntry(now.bin, formerBlobs, indexes, options.mirrors.link)
       lines.push({ ...sizes, change: old === undefined ? 'added' : 'changed', ...cost })
     }
   }
@@ -82,7 +84,7 @@ class Indexes {
   }
 }
 
-async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: Indexes, gap: number): Promise<Cost> {
+async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: Indexes, link: Link): Promise<Cost> {
   const index = await indexes.of(bin)
   const tree = await indexes.tree(bin)
   if (index === undefined || tree === undefined) return { how: 'whole', fetch: bin.size, requests: bin.size > 0 ? 1 : 0 }
@@ -95,9 +97,9 @@ async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: 
     sources.lookUp({ path: old.cid, size: old.size, index: former })
     trees.push((await indexes.tree(old)) as IndexTree)
   }
-  const runs = joinRuns(index, (chunk) => sources.isMissing(chunk), { gap })
+  const runs = rangesOf(sources, link)
   const bytes = runs.reduce((sum, run) => sum + runBytes(index, run), 0)
-  const above = costOfIndex(tree, trees, gap)
+  const above = costOfIndex(tree, trees, link.gap)
   return { how: 'chunks', fetch: above.fetch + bytes, requests: above.requests + runs.length }
 }
 

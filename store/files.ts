@@ -171,5 +171,5 @@ export function translated(error: unknown, what: string): unknown {
 /** True when something lies there, a link that leads somewhere included. */
 export async function pathExists(path: string): Promise<boolean> {
   // few commands ask this, and the package takes as long to load as they take to run
-  return (await import('fs-extra')).pathExists(path)
+  return (await import('fs-extra')).default.pathExists(path)
 }

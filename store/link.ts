@@ -10,6 +10,10 @@ const nearGap = 8 * 1024
 const assumed = 12_500_000
 const least = 16 * 1024
 const most = 8 * 1024 * 1024
+/** Bytes of a range, and ranges for each connection on a far link. A cut connection loses at most one range. */
+const longestRange = 8 * 1024 * 1024
+const shortestRange = 1024 * 1024
+const rangesEach = 4
 /** A measurement of less says more of the beginning of connections than of the link. */
 const enoughBytes = 2 * 1024 * 1024
 const enoughRoundTrips = 6
@@ -48,6 +52,15 @@ export class Link {
     if (roundTrip < near) return nearGap
     const bytes = ((roundTrip / 1000) * (this.bandwidth ?? assumed)) / connections
     return Math.min(most, Math.max(least, 2 ** Math.round(Math.log2(bytes))))
+  }
+
+  /**
+   * The longest range worth asking for when `bytes` are missing in all. On a far link a connection that got a long one last keeps the
+   * others waiting for seconds, so each is given several.
+   */
+  longest(bytes: number): number {
+    if ((this.#roundTrip ?? 0) < near) return longestRange
+    return Math.min(longestRange, Math.max(shortestRange, bytes / connections / rangesEach))
   }
 
   answered(milliseconds: number): void {

@@ -17,6 +17,7 @@ import { blake3 } from './blake3.ts'
 import { hasCode, translated } from './files.ts'
 import { type IndexOptions, indexesNamed, indexOf, indexOfSeed } from './indexes.ts'
 import { fileBytes } from './ingest.ts'
+import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
 import { ChunkSources, type Seed } from './seeds.ts'
@@ -211,8 +212,16 @@ async function planChunks(
     if (known.path === damaged || sources.isComplete()) continue
     await sources.scan(await seedOf(known, { ...options, olds }), signal)
   }
-  const { gap } = options.mirrors.link
-  return { how: 'chunks', entry, sources, runs: joinRuns(index, (chunk) => sources.isMissing(chunk), { gap }), adopt }
+  return { how: 'chunks', entry, sources, runs: rangesOf(sources, options.mirrors.link), adopt }
+}
+
+/** What to ask for: the chunks that are nowhere here, joined and split as the link is. */
+export function rangesOf(sources: ChunkSources, link: Link): readonly Run[] {
+  const { index } = sources
+  const missing = (chunk: number) => sources.isMissing(chunk)
+  let bytes = 0
+  for (let chunk = 0; chunk < index.count; chunk++) if (missing(chunk)) bytes += index.length(chunk)
+  return joinRuns(index, missing, { gap: link.gap, length: link.longest(bytes) })
 }
 
 /** Seeds most like the entry first: the same path, then the larger ones. */

@@ -1,19 +1,17 @@
 // Reading what was written from the disk itself, past the page cache where the system allows (spec/sync.md 1).
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { type CID, cidOf } from '../core/mod.ts'
+import { type CID, cidOf, type Hasher } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { hasCode, translated } from './files.ts'
 
-const pieceBytes = 4 * 1024 * 1024
+const pieceBytes = 2 * 1024 * 1024
 
 type PagedMemory = {
   readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => { readonly buffer: ArrayBuffer }
 }
 
 /** O_DIRECT wants memory on a page boundary; a WebAssembly memory begins on one. */
-let aligned: readonly [Uint8Array, Uint8Array] | undefined
-
 function pagedMemory(): readonly [Uint8Array, Uint8Array] {
   const { Memory } = (globalThis as unknown as { readonly WebAssembly: PagedMemory }).WebAssembly
   const pages = (2 * pieceBytes) / 65536
@@ -21,46 +19,85 @@ function pagedMemory(): readonly [Uint8Array, Uint8Array] {
   return [new Uint8Array(buffer, 0, pieceBytes), new Uint8Array(buffer, pieceBytes, pieceBytes)]
 }
 
-/** The CID and size of the file as the disk has it. */
-export async function readBack(
-  path: string,
-  options: { readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined } = {},
-): Promise<{ readonly cid: CID; readonly size: number }> {
-  try {
-    return await readThrough(path, constants.O_DIRECT ?? 0, options)
-  } catch (error) {
-    // tmpfs, FUSE and network file systems do not know O_DIRECT
-    if (!hasCode(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw translated(error, `reading back ${path}`)
-    return readThrough(path, 0, options)
+/** A file read back from its start, as far as it is known to be on the disk. */
+export class ReadBack {
+  readonly #path: string
+  readonly #hasher: Hasher = blake3().create()
+  #file: FileHandle | undefined
+  #flag = constants.O_DIRECT ?? 0
+  #position = 0
+  #memory: readonly [Uint8Array, Uint8Array] | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Reads on up to `end`, a multiple of a page or the size of the file. One call at a time. */
+  async advance(end: number, { onBytes, signal }: ReadBackOptions = {}): Promise<void> {
+    try {
+      this.#memory ??= pagedMemory()
+      let [current, next] = this.#memory
+      const read = async (into: Uint8Array, from: number) => this.#read(into.subarray(0, Math.min(into.length, pagesOf(end - from))), from)
+      let reading = this.#position < end ? read(current, this.#position) : undefined
+      while (reading !== undefined) {
+        signal?.throwIfAborted()
+        const got = Math.min(await reading, end - this.#position)
+        this.#position += got
+        reading = got > 0 && this.#position < end ? read(next, this.#position) : undefined
+        this.#hasher.update(current.subarray(0, got))
+        onBytes?.(got)
+        ;[current, next] = [next, current]
+      }
+    } catch (error) {
+      throw translated(error, `reading back ${this.#path}`)
+    }
+  }
+
+  /** Reads the rest, and answers what the whole is. */
+  async finish(options: ReadBackOptions = {}): Promise<{ readonly cid: CID; readonly size: number }> {
+    try {
+      this.#file ??= await this.#open()
+      const { size } = await this.#file.stat()
+      await this.advance(size, options)
+      return { cid: cidOf(this.#hasher.digest()), size: this.#position }
+    } finally {
+      await this.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    await file?.close()
+  }
+
+  #open(): Promise<FileHandle> {
+    return open(this.#path, constants.O_RDONLY | this.#flag)
+  }
+
+  async #read(into: Uint8Array, from: number): Promise<number> {
+    try {
+      this.#file ??= await this.#open()
+      return (await this.#file.read(into, 0, into.length, from)).bytesRead
+    } catch (error) {
+      // tmpfs, FUSE and network file systems do not know O_DIRECT
+      if (this.#flag === 0 || !hasCode(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error
+      this.#flag = 0
+      await this.close()
+      return this.#read(into, from)
+    }
   }
 }
 
-async function readThrough(
-  path: string,
-  flag: number,
-  { onBytes, signal }: { readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
-): Promise<{ cid: CID; size: number }> {
-  aligned ??= pagedMemory()
-  const hasher = blake3().create()
-  const file: FileHandle = await open(path, constants.O_RDONLY | flag)
-  try {
-    let [current, next] = aligned
-    const { size } = await file.stat()
-    let at = 0
-    const read = async (into: Uint8Array, from: number) => (await file.read(into, 0, into.length, from)).bytesRead
-    let reading = read(current, 0)
-    for (;;) {
-      signal?.throwIfAborted()
-      const got = await reading
-      at += got
-      const isLast = got === 0 || at >= size
-      if (!isLast) reading = read(next, at)
-      hasher.update(current.subarray(0, got))
-      onBytes?.(got)
-      if (isLast) return { cid: cidOf(hasher.digest()), size: at }
-      ;[current, next] = [next, current]
-    }
-  } finally {
-    await file.close()
-  }
+const page = 4096
+
+function pagesOf(bytes: number): number {
+  return Math.ceil(bytes / page) * page
+}
+
+export type ReadBackOptions = { readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined }
+
+/** The CID and size of the file as the disk has it. */
+export async function readBack(path: string, options: ReadBackOptions = {}): Promise<{ readonly cid: CID; readonly size: number }> {
+  return new ReadBack(path).finish(options)
 }

@@ -56,3 +56,12 @@ describe('the gap that is read over', () => {
     expect(one.bandwidth).toBe(4 * MiB)
   })
 })
+
+describe('the longest range', () => {
+  test('is 8 MiB on a near link, and on a far one short enough for every connection to get several', () => {
+    expect(link(0.4).longest(10 * MiB)).toBe(8 * MiB)
+    expect(link(80).longest(64 * MiB)).toBe(2 * MiB)
+    expect(link(80).longest(3 * MiB)).toBe(1 * MiB)
+    expect(link(80).longest(4096 * MiB)).toBe(8 * MiB)
+  })
+})

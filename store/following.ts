@@ -1,0 +1,64 @@
+// Flushing and reading back a new file while the rest of it is still being written: what is done then is not waited for in the end.
+import type { FileHandle } from 'node:fs/promises'
+import type { CID } from '../core/mod.ts'
+import { ReadBack, type ReadBackOptions } from './read-back.ts'
+import type { ChunkSources } from './seeds.ts'
+
+/** Bytes after which what was written is flushed. */
+const stride = 32 * 1024 * 1024
+const page = 4096
+
+export class Following {
+  readonly #file: FileHandle
+  readonly #sources: ChunkSources
+  readonly #readBack: ReadBack
+  #written = 0
+  /** Chunks before this one are in place, in order from the first. */
+  #first = 0
+  #work: Promise<void> = Promise.resolve()
+  #isBusy = false
+
+  constructor(path: string, file: FileHandle, sources: ChunkSources) {
+    this.#file = file
+    this.#sources = sources
+    this.#readBack = new ReadBack(path)
+  }
+
+  /** To be called after bytes have come to their place. Flushes now and then, and reads back what is flushed up to the first gap. */
+  wrote(bytes: number): void {
+    this.#written += bytes
+    if (this.#written < stride || this.#isBusy) return
+    this.#written = 0
+    this.#isBusy = true
+    this.#work = this.#flush().finally(() => {
+      this.#isBusy = false
+    })
+    // whoever settles it sees the failure
+    this.#work.catch(() => undefined)
+  }
+
+  /** Ends what is under way. Throws what it came to. */
+  async settle(): Promise<void> {
+    await this.#work
+  }
+
+  /** Reads the rest, once all of it is flushed. */
+  async finish(options: ReadBackOptions): Promise<{ readonly cid: CID; readonly size: number }> {
+    await this.#work
+    return this.#readBack.finish(options)
+  }
+
+  async close(): Promise<void> {
+    await this.#work.catch(() => undefined)
+    await this.#readBack.close()
+  }
+
+  async #flush(): Promise<void> {
+    const { index } = this.#sources
+    while (this.#first < index.count && this.#sources.isInPlace(this.#first)) this.#first++
+    const end = this.#first < index.count ? index.offset(this.#first) : index.size
+    // what was in place before the flush began is on the disk after it
+    await this.#file.datasync()
+    await this.#readBack.advance(end - (end % page))
+  }
+}
