@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ChunkIndexBuilder, parseChunkIndex } from '../../core/chunk-index.ts'
 import { type Cutter, chunks, fastCdc } from '../../core/chunker.ts'
-import { digestOf, parseCid } from '../../core/cid.ts'
+import { cidOf, digestOf, parseCid } from '../../core/cid.ts'
 import { parseComposition } from '../../core/composition.ts'
 import { isPsyblobError } from '../../core/errors.ts'
+import { checkFreshness, trustedNow } from '../../core/freshness.ts'
 import { indexPages } from '../../core/index-pages.ts'
 import { parseManifest } from '../../core/manifest.ts'
 import { parseName, parsePath, parseSerial, parseTime } from '../../core/names.ts'
@@ -17,6 +18,7 @@ import { grub } from '../../images/bootloaders/grub.ts'
 import { blake3 } from '../../store/blake3.ts'
 import { indexTree } from '../../store/index-tree.ts'
 import { squashfsCodec } from '../../store/squashfs-codecs.ts'
+import { madeOf } from './made-of.ts'
 
 const root = join(import.meta.dirname, '../../spec/vectors')
 
@@ -25,12 +27,6 @@ type Vector = any
 
 const utf8 = (text: string) => new Uint8Array(Buffer.from(text))
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
-
-/** 32-byte blocks: BLAKE3 of the seed followed by the block's number in decimal. */
-function bytesOf({ seed, length }: { readonly seed: string; readonly length: number }): Uint8Array {
-  const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, number) => blake3().digest(utf8(`${seed}${number}`)))
-  return new Uint8Array(Buffer.concat(blocks).subarray(0, length))
-}
 
 async function cuts(bytes: Uint8Array, cutter: Cutter): Promise<readonly number[]> {
   const lengths: number[] = []
@@ -51,6 +47,10 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
   cid: ({ text }) => hex(digestOf(parseCid(text))),
   manifest: ({ text }) => parseManifest(utf8(text), 'manifest').records.map(({ path }) => path),
   pointer: ({ text }) => parsePointer(utf8(text)).version,
+  freshness: ({ text, channel, repo, seen, clock }) => {
+    const now = trustedNow(parseTime(clock), seen)
+    return checkFreshness(parsePointer(utf8(text)), cidOf(blake3().digest(utf8(text))), { channel, repo, seen, now, what: 'pointer' })
+  },
   composition: ({ text }) => parseComposition(text, 'composition').map(({ name, channel, target }) => `${name} ${channel} ${target.kind}`),
   'chunk-index': ({ bytes, size }) => {
     const index = parseChunkIndex(new Uint8Array(Buffer.from(bytes, 'hex')), size, 'index')
@@ -67,14 +67,14 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
       index: indexTree(bytes).index,
     }
   },
-  chunker: ({ bytes }) => cuts(bytesOf(bytes), fastCdc()),
+  chunker: ({ bytes }) => cuts(madeOf(bytes), fastCdc()),
   squashfs: async ({ base64 }) => {
     const image = new Uint8Array(Buffer.from(base64, 'base64'))
     const read = async (at: number, length: number) => image.subarray(at, at + length)
     const layout = await readSquashfs({ read, codec: squashfsCodec }, image.length)
     return layout === undefined ? 'not-squashfs' : { start: layout.start, ends: [...layout.ends] }
   },
-  'squashfs-cutter': ({ bytes, start, ends }) => cuts(bytesOf(bytes), squashfsCutter({ start, ends: Float64Array.from(ends) })),
+  'squashfs-cutter': ({ bytes, start, ends }) => cuts(madeOf(bytes), squashfsCutter({ start, ends: Float64Array.from(ends) })),
   'boot-state': ({ files }) => {
     const read = async (name: string) => (files[name] === undefined ? undefined : new Uint8Array(Buffer.from(files[name], 'base64')))
     return grub({ label: 'vector', read, create: () => Promise.reject(), writeSector: () => Promise.reject() }).read()
