@@ -100,6 +100,11 @@ export class ChunkIndexBuilder {
     this.#size += length
   }
 
+  /** Adds the chunks of another index from chunk `first` on. */
+  append(index: ChunkIndex, first: number): void {
+    for (let chunk = first; chunk < index.count; chunk++) this.add(index.length(chunk), index.digest(chunk))
+  }
+
   /** The index as published. */
   finish(): Uint8Array {
     const bytes = this.#bytes.slice(0, indexSize(this.#count))

@@ -34,7 +34,7 @@ export function checkFreshness(pointer: Pointer, cid: CID, expected: PointerExpe
     })
   }
   if (seen !== undefined) {
-    // trust.md 2.2: a version equal to ours is not an update; a lower one is an attack or a restored backup, and we cannot tell which
+    // trust.md 2, checks 7 and 8: a version equal to ours is not an update; a lower one is an attack or a restored backup, and we cannot tell which
     if (pointer.version < seen.version) {
       throw new PsyblobError('rollback', `${what}: version ${pointer.version} is older than ${seen.version}, which was seen before`, {
         hint: 'the mirror is behind, or the repository was restored from a backup: the publisher runs psyblob publish --refresh until the version is higher',

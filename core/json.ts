@@ -11,6 +11,8 @@ export type JsonOptions = {
   readonly spaced?: boolean
 }
 
+const loneSurrogate = /\\ud[89a-f]/
+
 /** True when `value` is nested deeper than `levels`; looks no deeper than that. */
 function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false
@@ -50,6 +52,8 @@ export function parseJson(text: string, options: JsonOptions): unknown {
   }
   if (isDeeper(value, limits.jsonDepth)) refuse(`nested deeper than ${limits.jsonDepth} levels`)
   const compact = options.spaced === true ? compacted(text) : text
+  // written anew these come out as they were, but UTF-8 has no bytes for them
+  if (loneSurrogate.test(compact.replaceAll('\\\\', ''))) refuse('half a character, a lone surrogate')
   if (JSON.stringify(value) !== compact) refuse('JSON with repeated keys, needless escapes or another spelling of a number')
   return value
 }

@@ -5,6 +5,10 @@ export const limits = {
   manifest: 16 * 1024 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,
+  /** `psyblob.json`. */
+  repository: 64 * 1024,
+  /** The trusted state of a node. */
+  state: 1024 * 1024,
   /** `index.json`: a hundred bytes a release. */
   listing: 16 * 1024 * 1024,
   jsonDepth: 8,

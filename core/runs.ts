@@ -4,19 +4,22 @@ import type { ChunkIndex } from './chunk-index.ts'
 /** Chunks `first` to `last`, both included: one range request. */
 export type Run = { readonly first: number; readonly last: number }
 
-/** Joining across 64 KiB costs 3 % more bytes and saves a quarter of the requests (measured on a month of Debian updates). */
-const runGap = 64 * 1024
 /** A run is cut after this many bytes, so that a cut connection loses little and several connections share the work. */
 const runLength = 8 * 1024 * 1024
+
+export type RunOptions = {
+  /** Bytes between two missing chunks that are read over rather than asked for apart. */
+  readonly gap: number
+  /** A run is not longer, unless one chunk is. */
+  readonly length?: number
+}
 
 /** Joins the missing chunks. `missing(chunk)` is asked once a chunk, in order. */
 export function joinRuns(
   index: ChunkIndex,
   missing: (chunk: number) => boolean,
-  options: { readonly gap?: number; readonly length?: number } = {},
+  { gap, length: most = runLength }: RunOptions,
 ): readonly Run[] {
-  const gap = options.gap ?? runGap
-  const most = options.length ?? runLength
   const runs: Run[] = []
   let first = -1
   let last = -1

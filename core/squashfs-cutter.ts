@@ -23,13 +23,20 @@ function isMeetingPlace(bytes: Uint8Array, end: number): boolean {
   return hash >>> (32 - meetingBits) === 0
 }
 
+export type SquashfsCutterOptions = {
+  readonly groups?: GroupSizes
+  readonly sizes?: ChunkerSizes
+  /** Where in the image the first chunk begins. */
+  readonly from?: number
+}
+
 /** A cutter for the one image with this layout. Whatever the bytes turn out to be, its chunks are of lengths that are allowed. */
 export function squashfsCutter(
   { start: dataStart, ends }: SquashfsLayout,
-  { groups = defaultGroups, sizes = defaultSizes }: { readonly groups?: GroupSizes; readonly sizes?: ChunkerSizes } = {},
+  { groups = defaultGroups, sizes = defaultSizes, from = 0 }: SquashfsCutterOptions = {},
 ): Cutter {
   /** Of the chunk that begins, in the image. */
-  let offset = 0
+  let offset = from
   /** Which end is the first behind `offset`. */
   let next = 0
 

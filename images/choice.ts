@@ -1,4 +1,4 @@
-// Which slot boots next, and which are known to boot: activate, mark, rollback (spec/boot-state.md 4).
+// Which slot boots next, and which are known to boot: activate, mark, rollback (spec/boot-state.md 7).
 import { type Component, PsyblobError } from '../core/mod.ts'
 import { knownOf, readState } from '../store/mod.ts'
 import type { BootOrder } from './bootloader.ts'

@@ -17,12 +17,15 @@ export async function changeKnown(
   if (changed !== known) await writeState(node.store.dir, { ...state, products: { ...state.products, [component.name]: changed } })
 }
 
+/** The last ones: what was avoided long ago is not the newest any more. */
+const mostAvoided = 256
+
 /** Remembers, or forgets, that a serial is not to be installed again by itself. */
 export async function avoidRelease(node: Node, component: Component, release: VerifiedManifest, wanted: boolean): Promise<void> {
   const { serial } = release.manifest
   await changeKnown(node, component, release, (known) => {
     const avoided = known.avoided ?? []
     if (avoided.includes(serial) === wanted) return known
-    return { ...known, avoided: wanted ? [...avoided, serial] : avoided.filter((other) => other !== serial) }
+    return { ...known, avoided: wanted ? [...avoided, serial].slice(-mostAvoided) : avoided.filter((other) => other !== serial) }
   })
 }

@@ -1,14 +1,14 @@
 // Which cutter suits a file: its first bytes say whether it is a squashfs image, whatever its name is.
 import { open } from 'node:fs/promises'
-import { type Cutter, fastCdc, readSquashfs, squashfsCutter } from '../core/mod.ts'
+import { type Cutter, fastCdc, readSquashfs, type SquashfsLayout, squashfsCutter } from '../core/mod.ts'
 import { readFull, translated } from './files.ts'
 import { squashfsCodec } from './squashfs-codecs.ts'
 
 /**
- * The cutter for the one file at `path`. Of a squashfs image the tables are read first; one that is damaged, or compressed in a way that
- * nobody here knows, is cut like any other file.
+ * Where the blocks of a squashfs image lie. Undefined for any other file, and for an image that is damaged, or compressed in a way that
+ * nobody here knows: it is cut like any other file.
  */
-export async function cutterFor(path: string): Promise<Cutter> {
+export async function layoutOf(path: string): Promise<SquashfsLayout | undefined> {
   try {
     const file = await open(path, 'r')
     try {
@@ -18,12 +18,21 @@ export async function cutterFor(path: string): Promise<Cutter> {
         if (buffer.length < length) buffer = Buffer.allocUnsafeSlow(length)
         return buffer.subarray(0, await readFull(file, buffer.subarray(0, length), at))
       }
-      const layout = await readSquashfs({ read, codec: squashfsCodec }, size)
-      return layout === undefined ? fastCdc() : squashfsCutter(layout)
+      return await readSquashfs({ read, codec: squashfsCodec }, size)
     } finally {
       await file.close()
     }
   } catch (error) {
     throw translated(error, `reading ${path}`)
   }
+}
+
+/** A cutter for the file with that layout, whose first chunk begins at `from`. */
+export function cutterOf(layout: SquashfsLayout | undefined, from = 0): Cutter {
+  return layout === undefined ? fastCdc() : squashfsCutter(layout, { from })
+}
+
+/** The cutter for the one file at `path`. */
+export async function cutterFor(path: string): Promise<Cutter> {
+  return cutterOf(await layoutOf(path))
 }

@@ -61,13 +61,16 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
   const { serial } = release.manifest
   await put(documents.manifestSignature(product, serial), release.signed.signatures, limits.minisig)
   await put(documents.manifest(product, serial), release.signed.body, limits.manifest)
-  for (const name of [documents.repository, documents.listing]) {
-    const bytes = await mirrors.read(name, { limit: limits.manifest, signal, accept: (got) => got }).catch((error: unknown) => {
+  for (const [name, limit] of [
+    [documents.repository, limits.repository],
+    [documents.listing, limits.listing],
+  ] as const) {
+    const bytes = await mirrors.read(name, { limit, signal, accept: (got) => got }).catch((error: unknown) => {
       // hints only: a folder without them works
       if (isPsyblobError(error)) return undefined
       throw error
     })
-    if (bytes !== undefined) await put(name, bytes, limits.manifest)
+    if (bytes !== undefined) await put(name, bytes, limit)
   }
   await put(documents.pointer(channel), pointer, limits.pointer)
   return { total, fetched, blobs: blobs.length }

@@ -1,10 +1,11 @@
 // A file becomes a blob: hashed in one pass, cut into chunks in the same pass when that is worth it (spec/chunk-index.md 2).
-import { open } from 'node:fs/promises'
-import { type Bytes, ChunkIndexBuilder, type CID, type Cutter, chunks, cidOf, PsyblobError } from '../core/mod.ts'
+import { open, stat } from 'node:fs/promises'
+import { type Bytes, ChunkIndexBuilder, type CID, chunks, cidOf, PsyblobError } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { borrow, giveBack } from './buffers.ts'
-import { cutterFor } from './cutter.ts'
+import { cutterOf, layoutOf } from './cutter.ts'
 import { translated } from './files.ts'
+import { beginSecondHalf } from './second-half.ts'
 
 /** Smaller blobs are fetched whole: an index would cost more than it saves. */
 const indexedAbove = 64 * 1024
@@ -18,12 +19,12 @@ export type Ingested = {
 }
 
 /** The bytes of a file, in pieces that are valid until the next is asked for. One is read while the one before is looked at. */
-export async function* fileBytes(path: string, options: { readonly signal?: AbortSignal | undefined } = {}): Bytes {
+export async function* fileBytes(path: string, options: { readonly from?: number; readonly signal?: AbortSignal | undefined } = {}): Bytes {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw translated(error, `reading ${path}`)
   })
   let [current, next] = [borrow(pieceBytes), borrow(pieceBytes)]
-  let at = 0
+  let at = options.from ?? 0
   const read = (into: Buffer) => file.read(into, 0, pieceBytes, at)
   let reading = read(current)
   try {
@@ -46,40 +47,60 @@ export async function* fileBytes(path: string, options: { readonly signal?: Abor
   }
 }
 
-/**
- * Hashes the file at `path`, and cuts it when `chunked` and it is large enough: with `cutter`, or as suits its first bytes. `onBytes` hears
- * of each piece read.
- */
+/** Hashes the file at `path`, and cuts it as suits its first bytes when `chunked` and it is large enough. `onBytes` hears of each piece read. */
 export async function ingest(
   path: string,
-  options: {
-    readonly chunked: boolean
-    readonly cutter?: Cutter
-    readonly onBytes?: (bytes: number) => void
-    readonly signal?: AbortSignal | undefined
-  },
+  options: { readonly chunked: boolean; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
 ): Promise<Ingested> {
   const engine = blake3()
   const whole = engine.create()
-  const builder = new ChunkIndexBuilder()
   let size = 0
-  const source = fileBytes(path, options)
   const counted = async function* (): Bytes {
-    for await (const piece of source) {
+    for await (const piece of fileBytes(path, { from: size, signal: options.signal })) {
       whole.update(piece)
       size += piece.length
       options.onBytes?.(piece.length)
       yield piece
     }
   }
-  if (options.chunked) {
-    const cutter = options.cutter ?? (await cutterFor(path))
-    for await (const chunk of chunks(counted(), { cutter })) builder.add(chunk.length, engine.digest(chunk))
-  } else for await (const _ of counted());
+  const builder = options.chunked ? await cutFile(path, counted) : undefined
+  // what the other thread has cut, or nobody needs cut, is hashed all the same
+  for await (const _ of counted());
   const cid = cidOf(whole.digest())
-  if (!options.chunked || size <= indexedAbove) return { cid, size, index: undefined }
+  if (builder === undefined || size <= indexedAbove) return { cid, size, index: undefined }
   const bytes = builder.finish()
   return { cid, size, index: { cid: cidOf(engine.digest(bytes)), bytes } }
+}
+
+/** Cuts what `source` gives, the bytes of the file at `path`, up to where another thread has done it. */
+async function cutFile(path: string, source: () => Bytes): Promise<ChunkIndexBuilder> {
+  const engine = blake3()
+  const builder = new ChunkIndexBuilder()
+  const layout = await layoutOf(path)
+  const second = beginSecondHalf(path, await sizeOf(path), layout)
+  try {
+    let offset = 0
+    for await (const chunk of chunks(source(), { cutter: cutterOf(layout) })) {
+      const met = second !== undefined && offset >= second.from ? await second.meets(offset) : undefined
+      if (met !== undefined) {
+        builder.append(met.index, met.first)
+        break
+      }
+      builder.add(chunk.length, engine.digest(chunk))
+      offset += chunk.length
+    }
+    return builder
+  } finally {
+    await second?.end()
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (
+    await stat(path).catch((error: unknown) => {
+      throw translated(error, `reading ${path}`)
+    })
+  ).size
 }
 
 /** What a blob's bytes turned out to be when the file behind it changed between hashing and storing. */

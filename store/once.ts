@@ -1,4 +1,4 @@
-// A blob read once from front to back for everybody who wants a part of it: for remotes that cannot do ranges (spec/sync.md 4).
+// A blob read once from front to back for everybody who wants a part of it: for remotes that cannot do ranges (spec/repository.md 4.4).
 import { type Bytes, PsyblobError } from '../core/mod.ts'
 import type { RangeSink } from './remote.ts'
 

@@ -1,4 +1,4 @@
-// Too slow is as bad as silent: a remote that trickles would keep a node waiting for ever (spec/trust.md, slow retrieval).
+// Too slow is as bad as silent: a remote that trickles would keep a node waiting for ever (spec/repository.md 4.8).
 
 /** Bytes a second: less than that over one window is too slow. */
 const slowest = 10 * 1024

@@ -220,14 +220,19 @@ export async function refreshPointer(
 ): Promise<{ readonly channel: string; readonly version: number; readonly expires: string }> {
   const { remote, key, channel, now, days } = options
   const repo = await repositoryName(remote)
-  const start = await currentPointer(remote, { repo, channel, key })
-  if (start === undefined)
-    throw new PsyblobError('not-found', `no channel ${channel} at ${remote.label}`, { hint: 'psyblob publish PRODUCT DIR makes it' })
-  const version = start.pointer.version + 1
-  await remote.replace(
-    documents.pointer(channel),
-    signPointer({ key, repo, channel, version, products: start.pointer.products, now, days }),
-    start.bytes,
-  )
-  return { channel, version, expires: formatTime(now + days * 24 * 60 * 60 * 1000) }
+  const held = await remote.hold()
+  try {
+    const start = await currentPointer(remote, { repo, channel, key })
+    if (start === undefined)
+      throw new PsyblobError('not-found', `no channel ${channel} at ${remote.label}`, { hint: 'psyblob publish PRODUCT DIR makes it' })
+    const version = start.pointer.version + 1
+    await remote.replace(
+      documents.pointer(channel),
+      signPointer({ key, repo, channel, version, products: start.pointer.products, now, days }),
+      start.bytes,
+    )
+    return { channel, version, expires: formatTime(now + days * 24 * 60 * 60 * 1000) }
+  } finally {
+    await held.release()
+  }
 }

@@ -47,8 +47,6 @@ export type ListedRelease = v.InferOutput<typeof listed>
 /** What `index.json` says: unsigned, for finding things, never for believing them. */
 export type Listing = v.InferOutput<typeof listing>
 
-/** Bytes of `psyblob.json`; the listing has `limits.listing`. */
-const repositoryLimit = 64 * 1024
 const day = 24 * 60 * 60 * 1000
 
 async function readJson<const Schema extends v.GenericSchema>(
@@ -56,7 +54,7 @@ async function readJson<const Schema extends v.GenericSchema>(
   name: DocumentName,
   schema: Schema,
 ): Promise<{ value: v.InferOutput<Schema>; bytes: Uint8Array } | undefined> {
-  const bytes = await remote.read(name, { limit: name === documents.listing ? limits.listing : repositoryLimit })
+  const bytes = await remote.read(name, { limit: name === documents.listing ? limits.listing : limits.repository })
   if (bytes === undefined) return undefined
   const what = `${name} of ${remote.label}`
   return { value: checkShape(schema, parseJson(utf8Decode(bytes, what).trimEnd(), { what, spaced: true }), what), bytes }
@@ -150,7 +148,7 @@ export type InitOptions = {
 /** Makes an empty repository. Throws `conflict` when one is there already. */
 export async function initRepository(remote: RemoteWriter, options: InitOptions): Promise<void> {
   const { key, repo, channel, now, days } = options
-  if ((await remote.read(documents.repository, { limit: repositoryLimit })) !== undefined) {
+  if ((await remote.read(documents.repository, { limit: limits.repository })) !== undefined) {
     throw new PsyblobError('conflict', `there is a repository at ${remote.label} already`, {
       hint: 'psyblob publish adds releases to it; nothing was changed',
     })

@@ -5,6 +5,7 @@ import {
   checkShape,
   type ErrorCode,
   isPsyblobError,
+  limits,
   PsyblobError,
   parseCid,
   parsedBy,
@@ -48,8 +49,6 @@ export type ProductState = v.InferOutput<typeof product>
 export type LastResult = Omit<v.InferOutput<typeof last>, 'result'> & { readonly result: 'ok' | ErrorCode | 'bug' }
 export type State = v.InferOutput<typeof state>
 
-const limit = 1024 * 1024
-
 function statePath(dir: string): string {
   return join(dir, 'state.json')
 }
@@ -58,7 +57,7 @@ function statePath(dir: string): string {
 export async function readState(dir: string): Promise<State> {
   const path = statePath(dir)
   try {
-    const bytes = await readLimited(path, limit)
+    const bytes = await readLimited(path, limits.state)
     if (bytes === undefined) return { psyblob: 'state/1', products: {}, last: {} }
     return checkShape(state, parseJson(utf8Decode(bytes, path).trimEnd(), { what: path, spaced: true }), path)
   } catch (cause) {
@@ -73,5 +72,8 @@ export async function readState(dir: string): Promise<State> {
 
 /** The only place that persists trust: after all checks. */
 export async function writeState(dir: string, value: State): Promise<void> {
-  await writeWhole(statePath(dir), utf8Encode(`${JSON.stringify(value, null, 2)}\n`))
+  const bytes = utf8Encode(`${JSON.stringify(value, null, 2)}\n`)
+  // what could not be read again must not replace what can
+  if (bytes.length > limits.state) throw new Error(`a state of ${bytes.length} bytes, allowed are ${limits.state}`)
+  await writeWhole(statePath(dir), bytes)
 }

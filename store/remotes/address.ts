@@ -1,5 +1,5 @@
 // Addresses on the web: what a uri says, and which ones mean this machine or its cloud's metadata service, where nothing that was
-// fetched may send us (spec/trust.md, transport).
+// fetched may send us (spec/repository.md 4.6).
 import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
 import { PsyblobError, visible } from '../../core/mod.ts'
