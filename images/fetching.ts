@@ -17,7 +17,7 @@ import {
 import { type Applied, apply } from './apply.ts'
 import { contents, followSlots, runningSlot } from './current.ts'
 import { changeKnown } from './known.ts'
-import { type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
+import { learnLink, type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 
 export type RefreshedProduct = {
@@ -154,6 +154,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
           signal: node.signal,
         })
         if (!dryRun) {
+          await learnLink(node, source)
           await keepManifest(node.store, component.name, release, trust.key)
           await changeKnown(node, component, release, (before) => before)
           await followSlots(node, component.name, trust.key, machine)

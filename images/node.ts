@@ -13,6 +13,7 @@ import {
 } from '../core/mod.ts'
 import {
   type LastResult,
+  Link,
   LocalStore,
   type Lock,
   lock,
@@ -21,6 +22,8 @@ import {
   makeFolder,
   openRemote,
   readState,
+  rememberedLink,
+  rememberLink,
   type Trust,
   writeState,
 } from '../store/mod.ts'
@@ -120,16 +123,24 @@ export async function openSource(node: Node, component: Component, path?: string
   const meter = new Meter()
   const uris = path === undefined ? component.uris : [resolve(path)]
   const remotes = await Promise.all(uris.map((uri) => openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })))
+  const before = await rememberedLink(node.store.dir, remotes.map(({ label }) => label).join(', '))
+  const mirrors = new Mirrors(
+    remotes.map((remote) => meter.measure(remote)),
+    { report: node.report, link: new Link(undefined, before) },
+  )
   return {
     meter,
-    mirrors: new Mirrors(
-      remotes.map((remote) => meter.measure(remote)),
-      { report: node.report },
-    ),
+    mirrors,
     close: async () => {
       for (const remote of remotes) await remote.close()
     },
   }
+}
+
+/** Keeps what a transfer taught of the link to its remotes. */
+export async function learnLink(node: Node, { mirrors }: Source): Promise<void> {
+  const { learnt } = mirrors.link
+  if (learnt !== undefined) await rememberLink(node.store.dir, mirrors.label, learnt)
 }
 
 /** Holds the store while `work` runs: `locked` when another psyblob has it. */

@@ -5,7 +5,7 @@ import { type Applied, apply, refuseBooted } from './apply.ts'
 import { contents, fellBackFrom, follow, followSlots, runningSlot, slotContent } from './current.ts'
 import { avoidRelease } from './known.ts'
 import type { Machine } from './machine.ts'
-import { type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
+import { learnLink, type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 import { missingFiles, type SlotContent } from './slot-files.ts'
 
@@ -133,6 +133,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
         signal,
       })
       if (!dryRun) {
+        await learnLink(node, source)
         await followSlots(node, component.name, trust.key, machine)
         if (force) await avoidRelease(node, component, release, false)
       }

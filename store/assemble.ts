@@ -1,21 +1,18 @@
 // Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { constants, copyFile, type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ChunkIndex, type CID, cidOf, PsyblobError, type Report, type Run } from '../core/mod.ts'
-import { blake3 } from './blake3.ts'
+import { type CID, PsyblobError, type Report, type Run } from '../core/mod.ts'
 import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
 import { Following } from './following.ts'
-import { fileBytes } from './ingest.ts'
 import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
-import { costOf, type EntryPlan, partPath, rangesOf } from './plan.ts'
+import { type EntryPlan, partPath, rangesOf } from './plan.ts'
 import { pool } from './pool.ts'
-import { type ChunkSources, type Seed, sameBytes } from './seeds.ts'
+import { copyChunks } from './seed-copy.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
+import { Tally } from './tally.ts'
 
 const pieceBytes = 1024 * 1024
-/** Bytes of a seed that are copied at once; no chunk is longer. */
-const groupBytes = 2 * 1024 * 1024
 
 export type AssembleOptions = {
   readonly plans: readonly EntryPlan[]
@@ -45,13 +42,17 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
   const tally = new Tally(plans, report)
   const files: FileHandle[] = []
   const followed = new Map<CID, Following>()
+  const moved = new Map<string, string>()
   const begin: Job[] = []
   const rounds: (() => Promise<void>)[] = []
   try {
     for (const plan of plans) {
       if (plan.how !== 'chunks' && plan.how !== 'whole') continue
       const path = partPath(parts, plan.entry.bin.cid)
-      if (plan.how === 'chunks' && plan.adopt !== undefined) await rename(plan.adopt, path)
+      if (plan.how === 'chunks' && plan.adopt !== undefined) {
+        await rename(plan.adopt, path)
+        moved.set(plan.adopt, path)
+      }
       const file = await open(path, 'a').then(async (made) => {
         await made.close()
         return open(path, 'r+')
@@ -62,7 +63,8 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
         await file.truncate(plan.sources.index.size)
         const following = new Following(path, file, plan.sources)
         followed.set(plan.entry.bin.cid, following)
-        begin.push((signal) => copyChunks({ plan, file, tally, signal, following }), ...fetchRuns({ plan, file, options, tally }))
+        const { sources } = plan
+        begin.push((signal) => copyChunks({ sources, file, tally, following, moved, signal }), ...fetchRuns({ plan, file, options, tally }))
         rounds.push(() => finishChunks({ plan, file, options, tally }))
       }
     }
@@ -77,36 +79,6 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
     for (const file of files) await file.close()
   }
   return copies(options, tally, followed)
-}
-
-/** Counts for the progress bar. */
-class Tally {
-  readonly #report: Report
-  readonly #total: number
-  #reused = 0
-  #fetched = 0
-
-  constructor(plans: readonly EntryPlan[], report: Report) {
-    this.#report = report
-    this.#total = plans.reduce((sum, plan) => sum + plan.entry.bin.size, 0)
-    for (const plan of plans) this.#reused += plan.how === 'copy' ? 0 : plan.entry.bin.size - costOf(plan).written
-    this.tell()
-  }
-
-  reuse(bytes: number): void {
-    this.#reused += bytes
-    this.tell()
-  }
-
-  fetch(bytes: number): void {
-    this.#fetched += bytes
-    this.tell()
-  }
-
-  tell(): void {
-    const done = Math.min(this.#total, this.#reused + this.#fetched)
-    this.#report({ type: 'bytes', done, total: this.#total, fetched: this.#fetched, reused: this.#reused })
-  }
 }
 
 type ChunkWork = { readonly plan: ChunksPlan; readonly file: FileHandle; readonly options: AssembleOptions; readonly tally: Tally }
@@ -136,106 +108,6 @@ function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly ru
       await sink.close()
     }
   }
-}
-
-/** Chunks that follow one another in the new file and in one seed. Offsets and lengths in bytes; `first` and `last` are chunks. */
-type Group = { readonly first: number; readonly last: number; readonly seed: Seed; readonly offset: number; readonly length: number }
-
-function* groups(sources: ChunkSources): Generator<Group> {
-  const { index } = sources
-  for (let chunk = 0; chunk < index.count; ) {
-    const found = sources.isInPlace(chunk) ? undefined : sources.where(chunk)
-    if (found === undefined) {
-      chunk++
-      continue
-    }
-    let length = index.length(chunk)
-    let next = chunk + 1
-    for (; next < index.count && length + index.length(next) <= groupBytes; next++) {
-      const more = sources.isInPlace(next) ? undefined : sources.where(next)
-      if (more?.seed !== found.seed || more.offset !== found.offset + length) break
-      length += index.length(next)
-    }
-    yield { first: chunk, last: next - 1, seed: found.seed, offset: found.offset, length }
-    chunk = next
-  }
-}
-
-/** A group on its way: its bytes are being read, or checked and being written. */
-type Load = { readonly group: Group; readonly bytes: Uint8Array; readonly got: Promise<number> }
-
-/**
- * Copies what seeds have; one group is read while the one before it is checked and written. A chunk that is not what it was said to be
- * counts as missing from then on.
- */
-async function copyChunks({
-  plan,
-  file,
-  tally,
-  signal,
-  following,
-}: Pick<ChunkWork, 'plan' | 'file' | 'tally'> & { readonly signal: AbortSignal; readonly following: Following }): Promise<void> {
-  const { sources } = plan
-  const opened = new Map<Seed, FileHandle | undefined>()
-  const buffers = [0, 1, 2].map(() => Buffer.allocUnsafeSlow(groupBytes))
-  let turn = 0
-  const load = async (group: Group): Promise<Load> => {
-    if (!opened.has(group.seed)) opened.set(group.seed, await open(group.seed.path, 'r').catch(() => undefined))
-    const seed = opened.get(group.seed)
-    const bytes = (buffers[turn++ % buffers.length] as Buffer).subarray(0, group.length)
-    // a seed that is gone or unreadable has nothing
-    const got = seed === undefined ? Promise.resolve(0) : readFull(seed, bytes, group.offset).catch(() => 0)
-    return { group, bytes, got }
-  }
-  let writing: Promise<void> = Promise.resolve()
-  try {
-    const all = groups(sources)
-    let next = all.next()
-    let ahead = next.done === true ? undefined : await load(next.value)
-    while (ahead !== undefined) {
-      const { group, bytes, got } = ahead
-      signal.throwIfAborted()
-      const read = await got
-      next = all.next()
-      ahead = next.done === true ? undefined : await load(next.value)
-      const lost = wrongChunks(sources.index, group, bytes, read)
-      // three buffers: one is read into, one is checked, one is written
-      await writing
-      writing = place(group, bytes, lost)
-      // whoever awaits it later sees the failure; until then it is nobody's
-      writing.catch(() => undefined)
-    }
-    await writing
-  } finally {
-    await writing.catch(() => undefined)
-    for (const seed of opened.values()) await seed?.close()
-  }
-
-  async function place(group: Group, bytes: Uint8Array, lost: ReadonlySet<number>): Promise<void> {
-    // bytes that are not right are overwritten by the fetch that follows, and not before: it learns of them when these are written
-    await writeAll(file, bytes, sources.index.offset(group.first))
-    for (const chunk of lost) sources.forget(chunk)
-    let kept = 0
-    for (let chunk = group.first; chunk <= group.last; chunk++) {
-      if (lost.has(chunk)) continue
-      sources.setInPlace(chunk)
-      kept += sources.index.length(chunk)
-    }
-    tally.reuse(kept)
-    following.wrote(bytes.length)
-  }
-}
-
-/** The chunks of a group that are not what the index says, of which only the first `read` bytes were there. */
-function wrongChunks(index: ChunkIndex, { first, last }: Group, bytes: Uint8Array, read: number): ReadonlySet<number> {
-  const engine = blake3()
-  const wrong = new Set<number>()
-  for (let chunk = first; chunk <= last; chunk++) {
-    const at = index.offset(chunk) - index.offset(first)
-    const end = at + index.length(chunk)
-    if (end > read || !sameBytes(engine.digest(bytes.subarray(at, end)), index.digest(chunk))) wrong.add(chunk)
-  }
-  return wrong
 }
 
 /** Repeated chunks from their first copy, and whatever a seed turned out not to have. */
@@ -308,7 +180,9 @@ async function copies(
       const from = plan.from ?? complete.get(cid) ?? done.find((other) => other.plan.entry.bin.cid === cid)?.part
       if (from === undefined) throw new Error(`nothing holds ${cid}`)
       const part = used.has(cid) || complete.has(cid) ? join(parts, `${cid}.${at}.part`) : partPath(parts, cid)
-      await copyBlob(from, part, cid, (bytes) => tally.reuse(bytes), signal)
+      signal?.throwIfAborted()
+      await copyBlob(from, part)
+      tally.reuse(plan.entry.bin.size)
       done.push({ plan, part, following: undefined })
     } else done.push({ plan, part: partPath(parts, cid), following: followed.get(cid) })
     used.add(cid)
@@ -317,35 +191,19 @@ async function copies(
   return done
 }
 
-async function copyBlob(
-  from: string,
-  to: string,
-  cid: CID,
-  onBytes: (bytes: number) => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const hasher = blake3().create()
-  const file = await open(to, 'w')
+/**
+ * Copies a file that holds the blob already, sharing its bytes where the file system can (btrfs, xfs). What it was when it was planned it may
+ * not be any more: reading back tells.
+ */
+async function copyBlob(from: string, to: string): Promise<void> {
   try {
-    let at = 0
-    for await (const piece of fileBytes(from, { signal })) {
-      hasher.update(piece)
-      await writeAll(file, piece, at)
-      at += piece.length
-      onBytes(piece.length)
-    }
-    await file.sync()
+    await rm(to, { force: true })
+    await copyFile(from, to, constants.COPYFILE_FICLONE)
+    const file = await open(to, 'r+')
+    await file.sync().finally(() => file.close())
   } catch (error) {
     throw translated(error, `writing ${to}`)
-  } finally {
-    await file.close()
   }
-  const got = cidOf(hasher.digest())
-  if (got === cid) return
-  await rm(to, { force: true })
-  throw new PsyblobError('corrupt', `${from} changed while it was copied: expected ${cid}, got ${got}`, {
-    hint: 'run the same command again: it will be fetched instead',
-  })
 }
 
 /** Removes unfinished files of blobs that are not in `keep`. */

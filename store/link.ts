@@ -18,6 +18,9 @@ const rangesEach = 4
 const enoughBytes = 2 * 1024 * 1024
 const enoughRoundTrips = 6
 
+/** Milliseconds to the first byte of an answer, and bytes a second of all connections together. */
+export type LinkFigures = { readonly roundTrip: number; readonly bandwidth: number }
+
 export class Link {
   readonly #now: () => number
   #roundTrip: number | undefined
@@ -26,9 +29,29 @@ export class Link {
   #busy = 0
   #bytes = 0
 
-  /** `now` is a clock in milliseconds that only goes forward. */
-  constructor(now: () => number = () => performance.now()) {
+  readonly #before: LinkFigures | undefined
+
+  /** `now` is a clock in milliseconds that only goes forward; `before` is what an earlier run learnt. */
+  constructor(now: () => number = () => performance.now(), before?: LinkFigures) {
     this.#now = now
+    this.#before = before
+  }
+
+  /** What is worth remembering; undefined before enough was seen. */
+  get learnt(): LinkFigures | undefined {
+    const { bandwidth } = this
+    return this.#roundTrip === undefined || bandwidth === undefined
+      ? undefined
+      : { roundTrip: Math.round(this.#roundTrip * 10) / 10, bandwidth: Math.round(bandwidth) }
+  }
+
+  /** What plans are made by: as before, so that two plans are one, unless the link has become another. */
+  get #figures(): { readonly roundTrip: number; readonly bandwidth: number } {
+    const measured = this.#roundTrip ?? this.#before?.roundTrip ?? 0
+    const before = this.#before
+    if (before === undefined || measured > 2 * before.roundTrip || measured < before.roundTrip / 2)
+      return { roundTrip: measured, bandwidth: assumed }
+    return before
   }
 
   /** Milliseconds from a question to the first byte of its answer, the shortest so far; undefined before the first answer. */
@@ -48,9 +71,9 @@ export class Link {
    * A power of two, so that two looks at one link give one plan.
    */
   get gap(): number {
-    const roundTrip = this.#roundTrip ?? 0
+    const { roundTrip, bandwidth } = this.#figures
     if (roundTrip < near) return nearGap
-    const bytes = ((roundTrip / 1000) * (this.bandwidth ?? assumed)) / connections
+    const bytes = ((roundTrip / 1000) * bandwidth) / connections
     return Math.min(most, Math.max(least, 2 ** Math.round(Math.log2(bytes))))
   }
 
@@ -59,7 +82,7 @@ export class Link {
    * others waiting for seconds, so each is given several.
    */
   longest(bytes: number): number {
-    if ((this.#roundTrip ?? 0) < near) return longestRange
+    if (this.#figures.roundTrip < near) return longestRange
     return Math.min(longestRange, Math.max(shortestRange, bytes / connections / rangesEach))
   }
 

@@ -7,6 +7,8 @@ import type { RangeSink, ReadOptions, Remote } from './remote.ts'
 
 export type MirrorsOptions = {
   readonly report: Report
+  /** What is known of the way to them. Default: nothing. */
+  readonly link?: Link
   /** Milliseconds before the second and the third try on one remote. */
   readonly pauses?: readonly number[]
 }
@@ -27,7 +29,7 @@ type Course = { remote: Remote | undefined; tries: number }
 export class Mirrors {
   readonly label: string
   /** What was learnt of the way to them. */
-  readonly link = new Link()
+  readonly link: Link
   readonly #remotes: readonly Remote[]
   readonly #report: Report
   readonly #pauses: readonly number[]
@@ -43,6 +45,7 @@ export class Mirrors {
   constructor(remotes: readonly Remote[], options: MirrorsOptions) {
     this.#remotes = remotes
     this.#report = options.report
+    this.link = options.link ?? new Link()
     this.#pauses = options.pauses ?? [200, 800]
     this.label = remotes.map((remote) => remote.label).join(', ')
   }

@@ -20,7 +20,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   '@noble/hashes': ['core/secret-key.ts'],
   'fs-extra': ['store/files.ts'],
   // schemas of our own documents
-  valibot: ['core/', 'store/state.ts', 'store/repository.ts'],
+  valibot: ['core/', 'store/state.ts', 'store/repository.ts', 'store/link-memory.ts'],
 }
 
 export type Import = { readonly from: string; readonly to: string }

@@ -5,8 +5,14 @@ import { Link } from '../../store/link.ts'
 const KiB = 1024
 const MiB = 1024 * KiB
 
-/** A link whose answers begin after `milliseconds`, and over which `bytes` came within `seconds`. */
+/** A link whose answers begin after `milliseconds`, as it is planned for when an earlier run saw `bytes` come within `seconds`. */
 function link(milliseconds: number, flow?: { readonly bytes: number; readonly seconds: number }): Link {
+  const planned = new Link(() => 0, measured(milliseconds, flow).learnt)
+  planned.answered(milliseconds)
+  return planned
+}
+
+function measured(milliseconds: number, flow?: { readonly bytes: number; readonly seconds: number }): Link {
   let now = 0
   const made = new Link(() => now)
   made.answered(milliseconds + 30)
@@ -36,8 +42,8 @@ describe('the gap that is read over', () => {
   })
 
   test('is not judged by the beginning of a transfer', () => {
-    expect(link(80, { bytes: 100 * KiB, seconds: 0.2 }).bandwidth).toBeUndefined()
-    expect(link(80, { bytes: 30 * MiB, seconds: 0.1 }).bandwidth).toBeUndefined()
+    expect(measured(80, { bytes: 100 * KiB, seconds: 0.2 }).bandwidth).toBeUndefined()
+    expect(measured(80, { bytes: 30 * MiB, seconds: 0.1 }).bandwidth).toBeUndefined()
   })
 
   test('counts the time of connections that work side by side once', () => {
@@ -54,6 +60,25 @@ describe('the gap that is read over', () => {
     one.end()
     now = 9000
     expect(one.bandwidth).toBe(4 * MiB)
+  })
+})
+
+describe('what was learnt', () => {
+  test('keeps plans the same while the link is much as it was, and is dropped when it is not', () => {
+    const before = { roundTrip: 80, bandwidth: 125_000_000 }
+    const gapAt = (milliseconds: number) => {
+      const one = new Link(() => 0, before)
+      one.answered(milliseconds)
+      return one.gap
+    }
+    expect([60, 80, 110, 150].map(gapAt)).toEqual([1, 1, 1, 1].map((gap) => gap * MiB))
+    expect(gapAt(0.5)).toBe(8 * KiB)
+    expect(gapAt(400)).toBe(512 * KiB)
+  })
+
+  test('comes from a transfer, not from its plan', () => {
+    expect(measured(80).learnt).toBeUndefined()
+    expect(measured(80, { bytes: 12 * MiB, seconds: 1 }).learnt).toEqual({ roundTrip: 80, bandwidth: 12 * MiB })
   })
 })
 
