@@ -1,7 +1,7 @@
 // The benchmark: psyblob and the tools people use now, on the same images, in one run. Options: options.ts.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { atExit } from './exit.ts'
+import { atExit, isGone } from './exit.ts'
 import { measureGrowth, measureStart } from './growth.ts'
 import { type Link, makeLink } from './link.ts'
 import { formatLink } from './link-spec.ts'
@@ -55,7 +55,12 @@ async function measure(options: Options): Promise<Results> {
   const images = join(work, 'images')
   const served = join(work, 'served')
   mkdirSync(served, { recursive: true })
-  const scratch = mkdtempSync(join(work, 'run-'))
+  for (const name of readdirSync(work)) {
+    const pid = /^run-(\d+)$/.exec(name)?.[1]
+    if (pid !== undefined && isGone(Number(pid))) rmSync(join(work, name), { recursive: true })
+  }
+  const scratch = join(work, `run-${process.pid}`)
+  mkdirSync(scratch)
   atExit(() => {
     rmSync(join(served, basename(scratch)), { force: true })
     rmSync(scratch, { recursive: true, force: true })
@@ -68,8 +73,8 @@ async function measure(options: Options): Promise<Results> {
   const server = await serve(served, scratch, link)
   const track: Track = { runs, scratch, say, ...(link === undefined ? {} : { inside: link.near }) }
   const found = link === undefined ? {} : { link: await testLink(link, server, scratch, served) }
-  if (!quick) say('OSTree deltas (ten minutes the first time)')
-  const ostree = quick ? undefined : await openOstree(join(work, 'ostree'), { trees: images, served, updates: steps })
+  if (!quick) say('OSTree deltas (minutes, the first time)')
+  const ostree = quick ? undefined : await openOstree(join(work, 'ostree'), { trees: images, served, scratch, updates: steps })
   const updates = await measureUpdates({ images, served, server, ostree, linked: link !== undefined }, track)
   const sizes = quick ? [0.2e9, 1e9] : [0.2e9, 1e9, 4e9]
   const rest =

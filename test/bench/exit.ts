@@ -6,6 +6,16 @@ export function atExit(action: () => void): void {
   undo.push(action)
 }
 
+/** Whether the process `pid`, which may have left things behind, is no more. */
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}
+
 process.on('exit', () => {
   for (const action of undo.toReversed()) {
     try {

@@ -1,6 +1,6 @@
 // Folders put back to how they were, and files compared.
 import { execFileSync } from 'node:child_process'
-import { linkSync, realpathSync, rmSync } from 'node:fs'
+import { existsSync, linkSync, realpathSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from './run.ts'
 
@@ -10,9 +10,14 @@ export function copy(dir: string, from: string, to: string): void {
   execFileSync('cp', ['-a', from, to], { cwd: dir })
 }
 
-/** `to` becomes what `from` is, sharing its files: only for what replaces files and never writes into them. */
+let gone = 0
+
+/**
+ * `to` becomes what `from` is, sharing its files: only for what replaces files and never writes into them. What was there
+ * is put aside, not removed: ext4 without a journal is slow to make files for minutes after many were deleted.
+ */
 export function copyLinked(dir: string, from: string, to: string): void {
-  rmSync(join(dir, to), { recursive: true, force: true })
+  if (existsSync(join(dir, to))) renameSync(join(dir, to), join(dir, `${to}.gone-${gone++}`))
   execFileSync('cp', ['-al', from, to], { cwd: dir })
 }
 

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { atExit } from './exit.ts'
+import { atExit, isGone } from './exit.ts'
 import type { LinkSpec } from './link-spec.ts'
 import { start } from './run.ts'
 
@@ -25,11 +25,7 @@ function sweep(): void {
   } catch {}
   for (const name of names) {
     const pid = /^psyblob-bench-(\d+)-/.exec(name)?.[1]
-    try {
-      if (pid !== undefined) process.kill(Number(pid), 0)
-    } catch {
-      ip('netns', 'del', name)
-    }
+    if (pid !== undefined && isGone(Number(pid))) ip('netns', 'del', name)
   }
 }
 

@@ -10,8 +10,11 @@ export type Image = { readonly name: string; readonly path: string }
 
 const casyncSizes = [64, 16]
 const caibx = (name: string, kib: number) => `${name}.${kib}k.caibx`
+// It keeps thousands of small files while it works. In memory they cost it nothing that depends on the file system, or on
+// how many of them the run before has deleted (files.ts).
+const casync = ['env', 'TMPDIR=/dev/shm', 'casync']
 const casyncMake = (store: string, kib: number, index: string, image: string): Argv => [
-  'casync',
+  ...casync,
   'make',
   `--chunk-size=${kib * 1024}`,
   `--store=${store}`,
@@ -49,7 +52,7 @@ export function fetchers(served: string, url: string, dir: string, old: Image, n
     ...casyncSizes.map((kib) => ({
       ...whole,
       tool: `casync ${kib} KiB`,
-      argv: ['casync', 'extract', `--store=${url}/casync-${kib}k`, `--seed=${seed}`, `${url}/${caibx(next.name, kib)}`, 'out'],
+      argv: [...casync, 'extract', `--store=${url}/casync-${kib}k`, `--seed=${seed}`, `${url}/${caibx(next.name, kib)}`, 'out'],
     })),
     { ...whole, tool: 'zsync', argv: ['zsync', '-q', '-i', seed, '-o', 'out', `${url}/${next.name}.zsync`] },
     {

@@ -20,7 +20,7 @@ export type World = {
   verify(url: string): Contender
 }
 
-/** Publishes the image `old`, installs it into slot a, and publishes the image `next`. */
+/** Publishes the image `old` and installs it into slot a; `next` is ready to be published. */
 export async function makeWorld(dir: string, old: string, next: string): Promise<World> {
   rmSync(dir, { recursive: true, force: true })
   const at = (...names: readonly string[]) => join(dir, ...names)
@@ -52,12 +52,13 @@ export async function makeWorld(dir: string, old: string, next: string): Promise
   await run(psyblob('sync', 'os', ...node('repo.old'), ...quietly), inDir)
   for (const name of ['store', 'esp']) copy(dir, name, `${name}.old`)
 
-  const repository = () => copyLinked(dir, 'repo.old', 'repo')
+  const repository = () => {
+    rmSync(at('repo'), { recursive: true, force: true })
+    copyLinked(dir, 'repo.old', 'repo')
+  }
   const output = at('b', 'squashfs')
   const contender = { tool: 'psyblob', cwd: dir }
   const publish = psyblob('publish', 'os', 'next', '--remote', 'repo', '--key', 'os.key', '--version', 'next', ...quietly)
-  repository()
-  await run(publish, inDir)
   return {
     dir,
     output,

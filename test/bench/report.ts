@@ -133,7 +133,8 @@ How it is measured:
 2. nginx serves all of them; its access log counts requests and bytes of bodies, indexes and signed documents included.
 3. Seconds are those of a whole process; memory is the peak of the process, or of its largest child. Medians of ${runs} ${runs === 1 ? 'run' : 'runs'}, the
    tools in turn; runs of more than a minute are not repeated. Page caches are left alone, unwritten data of the run before is waited for.
-4. Each result is compared with the new image, byte for byte (OSTree's by its fsck).
+4. Each result is compared with the new image, byte for byte (OSTree's by its fsck). OSTree works on the trees of these images, without
+   /boot as they are; its delta is one file, downloaded and applied. casync has its temporary files in memory.
 5. *On disk* counts on until the result is flushed. psyblob's seconds have that in them, and signatures checked, every byte read back
    and the boot order changed; the other tools do none of these. zchunk's are those of \`zckdl\`, whose result is still packed.
 

@@ -1,5 +1,5 @@
 // nginx over a folder; its access log says how many requests came and how many bytes of bodies went out.
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -45,7 +45,11 @@ http {
   )
   await start([...(link?.far ?? []), 'nginx', '-e', `${folder}/error.log`, '-c', `${folder}/nginx.conf`])
   const url = `http://${link?.address ?? '127.0.0.1'}:${port}`
-  await sleep(300)
+  // written once it listens
+  for (let tries = 0; !existsSync(join(folder, 'pid')); tries++) {
+    if (tries === 100) throw new Error(`nginx did not start in ten seconds: ${readFileSync(join(folder, 'error.log'), 'utf8')}`)
+    await sleep(100)
+  }
   return {
     url,
     async traffic() {

@@ -57,7 +57,7 @@ export async function measureUpdates(site: Site, track: Track): Promise<Pick<Res
       // casync waits for each chunk before it asks for the next: with small ones, minutes that tell nothing new
       const peers = fetchers(served, server.url, work, old, next).filter(({ tool }) => !linked || tool !== 'casync 16 KiB')
       const contenders = [world.sync(url), ...peers]
-      if (packing === 'default' && ostree !== undefined) contenders.push(await ostree.pull(server.url, from, to))
+      if (packing === 'default' && ostree !== undefined) contenders.push(await ostree.update(server.url, from, to))
       if (linked) contenders.push(download(server.url, work, next))
       updates.push({ packing, update: to, size, rows: await race(contenders, { ...track, server }) })
       if (first) {
