@@ -1,0 +1,54 @@
+// What a run of the benchmark found out, as it lies in the work folder.
+import type { Machine } from './machine.ts'
+import type { Delta } from './ostree.ts'
+import type { Figures } from './race.ts'
+
+export type Packing = 'default' | 'no-fragments'
+export type UpdateName = 'month' | 'small'
+
+export type Update = {
+  readonly packing: Packing
+  readonly update: UpdateName
+  /** Bytes of the new image. */
+  readonly size: number
+  readonly rows: readonly Figures[]
+}
+
+export type Growth = {
+  readonly size: number
+  readonly publish: Figures
+  readonly sync: Figures
+  readonly verify: Figures
+  readonly b3sum: Figures
+}
+
+/** The link as asked for (milliseconds, bits a second) and as curl found it: one handshake, one file of 20 MB. */
+export type LinkFound = {
+  readonly roundTrip: number
+  readonly rate: number
+  readonly by: 'netem' | 'tun'
+  readonly measured: { readonly roundTrip: number; readonly rate: number }
+}
+
+export type Results = {
+  readonly date: string
+  readonly machine: Machine
+  readonly runs: number
+  readonly link?: LinkFound
+  readonly updates: readonly Update[]
+  /** `sync` of a machine that has the newest release. */
+  readonly idle: Figures
+  readonly deltas?: Readonly<Record<string, Delta>>
+  readonly publish?: { readonly size: number; readonly rows: readonly Figures[] }
+  readonly start?: { readonly psyblob: Figures; readonly node: Figures }
+  readonly growth?: readonly Growth[]
+}
+
+export function rowOf(rows: readonly Figures[], tool: string): Figures | undefined {
+  return rows.find((row) => row.tool === tool)
+}
+
+/** The rows of tools that do what psyblob does on any file, so neither OSTree (trees) nor a plain download. */
+export function peersOf(rows: readonly Figures[]): readonly Figures[] {
+  return rows.filter(({ tool }) => /^(casync|zsync|zchunk)/.test(tool))
+}

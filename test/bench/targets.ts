@@ -1,0 +1,122 @@
+// The targets of the design, beside what was measured.
+import { count, mebibytes, megabytes, seconds, times } from './numbers.ts'
+import { type Growth, type Packing, peersOf, type Results, rowOf, type Update, type UpdateName } from './results.ts'
+
+export type Target = { readonly what: string; readonly target: string; readonly measured: string; readonly met: boolean }
+
+// what counts as linear or flat on a machine that is never quite idle
+const slack = 1.25
+
+function atMost(what: string, limit: number, value: number, write: (value: number) => string): Target {
+  return { what, target: `≤ ${write(limit)}`, measured: write(value), met: value <= limit }
+}
+
+function atLeast(what: string, limit: number, value: number): Target {
+  return { what, target: `≥ ${times(limit)}`, measured: times(value), met: value >= limit }
+}
+
+const caption = ({ packing, update }: Update): string => (packing === 'default' ? update : `${update}, no fragments`)
+
+function bytesAndRequests(updates: readonly Update[]): Target[] {
+  const limits: Readonly<Record<UpdateName, Readonly<Record<Packing, number>>>> = {
+    month: { default: 59.5e6, 'no-fragments': 56.5e6 },
+    small: { default: 1.8e6, 'no-fragments': 1.8e6 },
+  }
+  return updates.flatMap((update) => {
+    const ours = rowOf(update.rows, 'psyblob')
+    if (ours === undefined) return []
+    const bytes = atMost(`bytes, ${caption(update)}`, limits[update.update][update.packing], ours.bytes, megabytes)
+    return update.update === 'month' ? [bytes, atMost(`requests, ${caption(update)}`, 300, ours.requests, count)] : [bytes]
+  })
+}
+
+function wallTime(updates: readonly Update[]): Target[] {
+  return updates.flatMap((update) => {
+    const ours = rowOf(update.rows, 'psyblob')
+    const fastest = peersOf(update.rows).toSorted((a, b) => a.seconds - b.seconds)[0]
+    if (ours === undefined || fastest === undefined) return []
+    return [atMost(`sync ÷ fastest peer (${fastest.tool}), ${caption(update)}`, 0.6, ours.seconds / fastest.seconds, times)]
+  })
+}
+
+/** Of a run over a link; `label` names it. */
+function overLink({ link, updates }: Results, label: string): Target[] {
+  if (link === undefined) return []
+  return updates.flatMap((update) => {
+    const ours = rowOf(update.rows, 'psyblob')
+    const full = rowOf(update.rows, 'full download')
+    if (ours === undefined || full === undefined) return []
+    const month = update.update === 'month'
+    const bound = (ours.bytes * 8) / link.rate
+    return [
+      ...(month && link.roundTrip === 80 ? [atMost(`requests, ${caption(update)}, ${label}`, 130, ours.requests, count)] : []),
+      ...(month ? [atMost(`sync ÷ (bytes ÷ bandwidth), ${caption(update)}, ${label}`, 1.2, ours.seconds / bound, times)] : []),
+      atMost(`sync ÷ full download, ${caption(update)}, ${label}`, 1, ours.seconds / full.seconds, times),
+    ]
+  })
+}
+
+function memory(growth: readonly Growth[], updates: readonly Update[]): Target[] {
+  const most = (pick: (growth: Growth) => number) => Math.max(...growth.map(pick))
+  const real = updates.map(({ rows }) => rowOf(rows, 'psyblob')?.memory ?? 0)
+  const limit = 128 * 2 ** 20
+  return [
+    atMost(
+      'memory of publish, any size',
+      limit,
+      most(({ publish }) => publish.memory),
+      mebibytes,
+    ),
+    atMost(
+      'memory of sync, any size',
+      limit,
+      Math.max(
+        ...real,
+        most(({ sync }) => sync.memory),
+      ),
+      mebibytes,
+    ),
+    atMost(
+      'memory of verify, any size',
+      limit,
+      most(({ verify }) => verify.memory),
+      mebibytes,
+    ),
+  ]
+}
+
+function growing(growth: readonly Growth[]): Target[] {
+  const small = growth[0]
+  const before = growth.at(-2)
+  const large = growth.at(-1)
+  if (small === undefined || before === undefined || large === undefined) return []
+  const scale = large.size / before.size
+  const label = `${before.size / 1e9} → ${large.size / 1e9} GB`
+  const commands = ['publish', 'sync', 'verify'] as const
+  return [
+    ...commands.map((name) => atMost(`${name}: time a byte, ${label}`, slack, large[name].seconds / before[name].seconds / scale, times)),
+    atMost(`sync: bytes fetched a byte, ${label}`, slack, large.sync.bytes / before.sync.bytes / scale, times),
+    ...commands.map((name) =>
+      atMost(`${name}: memory, ${small.size / 1e9} → ${large.size / 1e9} GB`, slack, large[name].memory / small[name].memory, times),
+    ),
+  ]
+}
+
+/** All targets that the results say something about. */
+export function compareTargets(results: Results | undefined, links: readonly (readonly [string, Results])[]): readonly Target[] {
+  const rows: Target[] = []
+  if (results !== undefined) {
+    rows.push(...bytesAndRequests(results.updates), atMost('requests, sync with nothing to do', 1, results.idle.requests, count))
+    rows.push(...wallTime(results.updates))
+    const { publish, growth, start } = results
+    const ours = publish && rowOf(publish.rows, 'psyblob')
+    const casync = publish?.rows.filter(({ tool }) => tool.startsWith('casync')).toSorted((a, b) => a.seconds - b.seconds)[0]
+    if (ours !== undefined && casync !== undefined) rows.push(atLeast('publish ÷ casync make, rate', 2, casync.seconds / ours.seconds))
+    const giga = growth?.find(({ size }) => size === 1e9)
+    if (giga !== undefined) rows.push(atLeast('verify ÷ b3sum, one thread, 1 GB, rate', 0.8, giga.b3sum.seconds / giga.verify.seconds))
+    if (start !== undefined) rows.push(atMost('start, above bare node', 0.04, start.psyblob.seconds - start.node.seconds, seconds))
+    if (growth !== undefined) rows.push(...memory(growth, results.updates), ...growing(growth))
+  }
+  for (const [label, over] of links) rows.push(...overLink(over, label))
+  return rows
+}
