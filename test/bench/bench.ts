@@ -63,7 +63,8 @@ async function measure(options: Options): Promise<Results> {
   mkdirSync(scratch)
   atExit(() => {
     rmSync(join(served, basename(scratch)), { force: true })
-    rmSync(scratch, { recursive: true, force: true })
+    // programs that were killed may still be writing for a moment
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
   })
   say(`working in ${work}`)
   say('images of three real releases')

@@ -1,7 +1,7 @@
 // What has to be undone however the benchmark ends: at the end, on an error, on Ctrl-C.
 const undo: (() => void)[] = []
 
-/** Runs `action` at the end, the latest first; what an action throws is passed over, the others matter more. */
+/** Runs `action` at the end, after those given before (run.ts kills programs first); what it throws is passed over, the others matter more. */
 export function atExit(action: () => void): void {
   undo.push(action)
 }
@@ -17,7 +17,7 @@ export function isGone(pid: number): boolean {
 }
 
 process.on('exit', () => {
-  for (const action of undo.toReversed()) {
+  for (const action of undo) {
     try {
       action()
     } catch {}

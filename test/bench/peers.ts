@@ -1,6 +1,7 @@
 // The tools people use now: how each publishes an image, and how each gets the next one when it has the one before.
-import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { atExit } from './exit.ts'
 import { copyLinked, same } from './files.ts'
 import type { Contender } from './race.ts'
 import { type Argv, run } from './run.ts'
@@ -12,9 +13,18 @@ const casyncSizes = [64, 16]
 const caibx = (name: string, kib: number) => `${name}.${kib}k.caibx`
 // It keeps thousands of small files while it works. In memory they cost it nothing that depends on the file system, or on
 // how many of them the run before has deleted (files.ts).
-const casync = ['env', 'TMPDIR=/dev/shm', 'casync']
+let shelf: string | undefined
+function casync(): Argv {
+  if (shelf === undefined) {
+    const made = mkdtempSync('/dev/shm/psyblob-bench-')
+    atExit(() => rmSync(made, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }))
+    shelf = made
+  }
+  return ['env', `TMPDIR=${shelf}`, 'casync']
+}
+
 const casyncMake = (store: string, kib: number, index: string, image: string): Argv => [
-  ...casync,
+  ...casync(),
   'make',
   `--chunk-size=${kib * 1024}`,
   `--store=${store}`,
@@ -52,7 +62,7 @@ export function fetchers(served: string, url: string, dir: string, old: Image, n
     ...casyncSizes.map((kib) => ({
       ...whole,
       tool: `casync ${kib} KiB`,
-      argv: [...casync, 'extract', `--store=${url}/casync-${kib}k`, `--seed=${seed}`, `${url}/${caibx(next.name, kib)}`, 'out'],
+      argv: [...casync(), 'extract', `--store=${url}/casync-${kib}k`, `--seed=${seed}`, `${url}/${caibx(next.name, kib)}`, 'out'],
     })),
     { ...whole, tool: 'zsync', argv: ['zsync', '-q', '-i', seed, '-o', 'out', `${url}/${next.name}.zsync`] },
     {

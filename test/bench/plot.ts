@@ -75,7 +75,8 @@ export function plot(updates: readonly Update[]): string {
       write({ x: x + 17, y: height - legend + 10, text: names[packing] }),
     ]
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222" role="img">
+<title>Bytes and seconds of an update, for each tool</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${[...panels, ...key].join('\n')}
 </svg>
