@@ -40,15 +40,15 @@ export type Pointer = v.InferOutput<typeof pointer>
 export type PointerFile = { readonly body: Uint8Array; readonly signatures: string }
 
 /** Splits `body LF, empty line, minisig` (spec/pointer.md 1). Throws `malformed`. */
-export function splitPointerFile(file: Uint8Array): PointerFile {
+export function splitPointerFile(file: Uint8Array, what: string): PointerFile {
   const end = file.indexOf(0x0a)
-  if (file.length > limits.pointer) throw new PsyblobError('malformed', `pointer: larger than ${limits.pointer} bytes`)
+  if (file.length > limits.pointer) throw new PsyblobError('malformed', `${what}: larger than ${limits.pointer} bytes`)
   if (end < 0 || file[end + 1] !== 0x0a) {
-    throw new PsyblobError('malformed', 'pointer: expected one line, an empty line and a signature', {
+    throw new PsyblobError('malformed', `${what}: expected one line, an empty line and a signature`, {
       hint: 'something else than a psyblob repository answers there, or the file was damaged: check the address',
     })
   }
-  return { body: file.subarray(0, end + 1), signatures: utf8Decode(file.subarray(end + 2), 'signature of the pointer') }
+  return { body: file.subarray(0, end + 1), signatures: utf8Decode(file.subarray(end + 2), `signature of ${what}`) }
 }
 
 export function joinPointerFile(file: PointerFile): Uint8Array {
@@ -60,11 +60,11 @@ export function joinPointerFile(file: PointerFile): Uint8Array {
 }
 
 /** Reads the body of a pointer whose signature was verified. Throws `malformed`. */
-export function parsePointer(body: Uint8Array): Pointer {
-  const value = parseJson(utf8Decode(body, 'pointer').slice(0, -1), { what: 'pointer' })
-  const parsed = checkShape(pointer, value, 'pointer')
+export function parsePointer(body: Uint8Array, what = 'pointer'): Pointer {
+  const value = parseJson(utf8Decode(body, what).slice(0, -1), { what })
+  const parsed = checkShape(pointer, value, what)
   if (parseTime(parsed.expires) <= parseTime(parsed.issued))
-    throw new PsyblobError('malformed', `pointer: expires ${parsed.expires} before it was issued ${parsed.issued}`)
+    throw new PsyblobError('malformed', `${what}: expires ${parsed.expires} before it was issued ${parsed.issued}`)
   return parsed
 }
 

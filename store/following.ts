@@ -5,18 +5,20 @@ import { ReadBack, type ReadBackOptions } from './read-back.ts'
 import type { ChunkSources } from './seeds.ts'
 
 /** Bytes after which what was written is flushed. */
-const stride = 32 * 1024 * 1024
+const stride = 16 * 1024 * 1024
 const page = 4096
 
 export class Following {
   readonly #file: FileHandle
   readonly #sources: ChunkSources
   readonly #readBack: ReadBack
-  #written = 0
+  #unflushed = 0
   /** Chunks before this one are in place, in order from the first. */
   #first = 0
-  #work: Promise<void> = Promise.resolve()
-  #isBusy = false
+  #isFlushing = false
+  /** The flush under way, and the reading of what is flushed, one stretch after the other. */
+  #flushing: Promise<void> = Promise.resolve()
+  #reading: Promise<void> = Promise.resolve()
 
   constructor(path: string, file: FileHandle, sources: ChunkSources) {
     this.#file = file
@@ -26,39 +28,41 @@ export class Following {
 
   /** To be called after bytes have come to their place. Flushes now and then, and reads back what is flushed up to the first gap. */
   wrote(bytes: number): void {
-    this.#written += bytes
-    if (this.#written < stride || this.#isBusy) return
-    this.#written = 0
-    this.#isBusy = true
-    this.#work = this.#flush().finally(() => {
-      this.#isBusy = false
+    this.#unflushed += bytes
+    if (this.#unflushed < stride || this.#isFlushing) return
+    this.#isFlushing = true
+    this.#flushing = this.#flush().finally(() => {
+      this.#isFlushing = false
     })
     // whoever settles it sees the failure
-    this.#work.catch(() => undefined)
+    this.#flushing.catch(() => undefined)
   }
 
-  /** Ends what is under way. Throws what it came to. */
+  /** Ends the flush that is under way. Throws what it came to. */
   async settle(): Promise<void> {
-    await this.#work
+    await this.#flushing
   }
 
   /** Reads the rest, once all of it is flushed. */
   async finish(options: ReadBackOptions): Promise<{ readonly cid: CID; readonly size: number }> {
-    await this.#work
+    await this.#reading
     return this.#readBack.finish(options)
   }
 
   async close(): Promise<void> {
-    await this.#work.catch(() => undefined)
+    await this.#flushing.catch(() => undefined)
+    await this.#reading.catch(() => undefined)
     await this.#readBack.close()
   }
 
   async #flush(): Promise<void> {
+    this.#unflushed = 0
+    while (this.#first < this.#sources.index.count && this.#sources.isInPlace(this.#first)) this.#first++
     const { index } = this.#sources
-    while (this.#first < index.count && this.#sources.isInPlace(this.#first)) this.#first++
     const end = this.#first < index.count ? index.offset(this.#first) : index.size
     // what was in place before the flush began is on the disk after it
     await this.#file.datasync()
-    await this.#readBack.advance(end - (end % page))
+    this.#reading = this.#reading.then(() => this.#readBack.advance(end - (end % page)))
+    this.#reading.catch(() => undefined)
   }
 }

@@ -20,7 +20,7 @@ import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
 import { pool } from './pool.ts'
 import { ChunkSources, type Seed } from './seeds.ts'
-import { ChunkSink } from './sinks.ts'
+import { MemorySink } from './sinks.ts'
 
 export type IndexOptions = {
   readonly store: LocalStore
@@ -47,6 +47,14 @@ export function indexesNamed(manifest: Manifest | undefined): readonly IndexBlob
 export async function indexOf(bin: EntryBlob, options: IndexOptions): Promise<ChunkIndex | undefined> {
   const { index } = bin
   if (index === undefined) return undefined
+  if (index.size > bin.size) {
+    // a record is longer than most chunks would have to be: whatever that is, it is not worth its bytes
+    options.report({
+      type: 'warning',
+      text: `no usable chunk index, the whole blob is fetched: that of ${bin.cid} is larger than the blob`,
+    })
+    return undefined
+  }
   const kept = await keptIndex(index, bin.size, options.store)
   if (kept !== undefined) return kept
   try {
@@ -110,7 +118,7 @@ async function fetchPages(
   level = 0,
 ): Promise<Uint8Array | undefined> {
   const { mirrors, signal } = options
-  if (index.index === undefined || pageSeeds(trees, level).length === 0) return undefined
+  if (index.index === undefined || index.index.size > index.size || pageSeeds(trees, level).length === 0) return undefined
   const pages = await pagesOf(index, index.index, trees, options, level)
   if (pages === undefined) return undefined
   const found = findPages(pages, trees, level, mirrors.link.gap)
@@ -118,21 +126,19 @@ async function fetchPages(
 
   const { sources, runs } = found
   const bytes = new Uint8Array(index.size)
-  const write = async (piece: Uint8Array, at: number) => bytes.set(piece, at)
   const jobs = runs.map((run) => async (stop: AbortSignal) => {
-    const sink = new ChunkSink({ write, sources, run, onWrite: () => undefined })
     const end = pages.offset(run.last) + pages.length(run.last)
-    await mirrors.fetch(index.cid, { size: index.size, end, signal: stop }, sink).finally(() => sink.close())
+    await mirrors.fetch(index.cid, { size: index.size, end, signal: stop }, new MemorySink(bytes, pages.offset(run.first)))
   })
   await pool(jobs, { workers: connections, signal })
   for (let page = 0; page < pages.count; page++) {
     const [at, length] = [pages.offset(page), pages.length(page)]
-    const here = sources.isInPlace(page) ? undefined : sources.where(page)
-    const twin = sources.twin(page)
+    const here = sources.where(page)
+    const first = sources.first(page)
     if (here !== undefined) bytes.set(bytesOf(here.seed, trees, level).subarray(here.offset, here.offset + length), at)
-    else if (twin !== undefined) bytes.copyWithin(at, pages.offset(twin), pages.offset(twin) + length)
+    else if (first !== page) bytes.copyWithin(at, pages.offset(first), pages.offset(first) + length)
   }
-  // a publisher may have listed other pages than the index has
+  // a publisher may have listed other pages than the index has, or a remote sent others: whoever sends the whole answers for it
   return cidOf(blake3().digest(bytes)) === index.cid ? bytes : undefined
 }
 

@@ -151,7 +151,7 @@ export class Mirrors {
         else {
           const at = { offset: from, length: end - from }
           const source = ranged ? remote.range(cid, at, { size, signal }) : remote.get(cid, { size, signal })
-          if (!(await this.#pour(source, sink, { remote, cid, mayLeave: ranged }))) {
+          if (!(await this.#pour(source, sink, { remote, cid, mayLeave: !isAlone }))) {
             sink.reset()
             continue
           }

@@ -155,7 +155,7 @@ export type ManifestRequest = {
 
 /** A manifest from the store or the remotes, with its signature verified. */
 export async function fetchManifest(request: ManifestRequest): Promise<VerifiedManifest> {
-  const { product, serial, key, cid, size, mirrors, store, signal } = request
+  const { product, serial, key, cid, mirrors, store } = request
   const what = `manifest ${product}/${serial}`
   const kept = await store.manifest(product, serial)
   if (kept !== undefined) {
@@ -167,34 +167,61 @@ export async function fetchManifest(request: ManifestRequest): Promise<VerifiedM
       if (!(error instanceof PsyblobError)) throw error
     }
   }
-  // body and signature come from one remote: each answers for its own
-  const verified = await mirrors.read(documents.manifest(product, serial), {
+  const verified = cid === undefined ? await bySerial(request, what) : await byCid({ ...request, cid }, what)
+  if (verified !== undefined) return verified
+  throw new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
+}
+
+/** The body that the pointer names, from whoever has it, and a signature of it, from whoever has that. */
+async function byCid(
+  { product, serial, key, cid, size, mirrors, signal }: ManifestRequest & { readonly cid: CID },
+  what: string,
+): Promise<VerifiedManifest | undefined> {
+  const body = await mirrors.read(documents.manifest(product, serial), {
     limit: size ?? limits.manifest,
     signal,
-    accept: async (body, remote) => {
+    accept: (bytes, remote) => {
       const where = `${what} of ${remote.label}`
-      const got = cidOf(blake3().digest(body))
-      if (size !== undefined && body.length !== size) {
-        throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${body.length}`, {
+      if (size !== undefined && bytes.length !== size) {
+        throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${bytes.length}`, {
           hint: 'the mirror may be behind; try again later',
         })
       }
-      if (cid !== undefined && got !== cid) {
-        throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
-          hint: 'the mirror is damaged or behind; try again later or ask its operator',
-        })
-      }
+      const got = cidOf(blake3().digest(bytes))
+      if (got === cid) return bytes
+      throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
+        hint: 'the mirror is damaged or behind; try again later or ask its operator',
+      })
+    },
+  })
+  if (body === undefined) return undefined
+  const verified = await mirrors.read(documents.manifestSignature(product, serial), {
+    limit: limits.minisig,
+    signal,
+    accept: (signatures, remote) => verifyManifest({ body, signatures }, key, `${what} of ${remote.label}`),
+  })
+  if (verified !== undefined) return verified
+  throw unsigned(`${what} at ${mirrors.label}`)
+}
+
+/** Body and signature from one remote, for nothing but the signature says that they are right: each answers for its own. */
+async function bySerial({ product, serial, key, mirrors, signal }: ManifestRequest, what: string): Promise<VerifiedManifest | undefined> {
+  return mirrors.read(documents.manifest(product, serial), {
+    limit: limits.manifest,
+    signal,
+    accept: async (body, remote) => {
+      const where = `${what} of ${remote.label}`
       const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig, signal })
-      if (signatures === undefined) {
-        throw new PsyblobError('untrusted', `${where} has no signature beside it`, { hint: 'the publisher has to publish it again' })
-      }
+      if (signatures === undefined) throw unsigned(where)
       const release = verifyManifest({ body, signatures }, key, where)
       checkManifestHeader(release.manifest, { name: product, serial }, where)
       return release
     },
   })
-  if (verified !== undefined) return verified
-  throw new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
+}
+
+function unsigned(what: string): PsyblobError {
+  return new PsyblobError('untrusted', `${what} has no signature beside it`, { hint: 'the publisher has to publish it again' })
 }
 
 /** Puts a verified manifest into the store, unless it is there. `key` verified it. */

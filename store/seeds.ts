@@ -61,6 +61,11 @@ export class ChunkSources {
     return seed < 0 ? undefined : { seed: this.seeds[seed] as Seed, offset: this.#offset[first] as number }
   }
 
+  /** The first chunk that has the same bytes; itself when there is none before it. */
+  first(chunk: number): number {
+    return this.#canonical[chunk] as number
+  }
+
   /** An equal chunk that lies in the new file already, or undefined. */
   twin(chunk: number): number | undefined {
     const first = this.#canonical[chunk] as number

@@ -43,9 +43,9 @@ export function verifyManifest(signed: SignedManifest, publicKey: PublicKey, wha
 
 /** As `verifyManifest`, for a pointer file. Freshness is another question: core's `checkFreshness`. */
 export function verifyPointer(bytes: Uint8Array, publicKey: PublicKey, what: string): VerifiedPointer {
-  const { body, signatures } = splitPointerFile(bytes)
+  const { body, signatures } = splitPointerFile(bytes, what)
   const { trustedComment } = verifySignatures({ text: signatures, prehash: prehash(body), publicKey, engine: signatureEngine, what })
-  const pointer = parsePointer(body)
+  const pointer = parsePointer(body, what)
   const cid = cidOf(blake3().digest(body))
   checkTrustedComment(trustedComment, pointerComment(pointer, cid), what)
   return { pointer, cid, bytes }

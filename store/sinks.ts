@@ -103,6 +103,32 @@ export class ChunkSink implements RangeSink {
   }
 }
 
+/** Takes a range into memory as it comes: whoever asked checks what the whole is. */
+export class MemorySink implements RangeSink {
+  readonly isVerified = true
+  readonly #bytes: Uint8Array
+  #position: number
+
+  constructor(bytes: Uint8Array, from: number) {
+    this.#bytes = bytes
+    this.#position = from
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  reset(): void {}
+
+  restart(): void {}
+
+  async take(bytes: Uint8Array): Promise<void> {
+    if (this.#position + bytes.length > this.#bytes.length) throw new PsyblobError('corrupt', 'more bytes than were asked for')
+    this.#bytes.set(bytes, this.#position)
+    this.#position += bytes.length
+  }
+}
+
 /** Takes a whole blob that has no index: nothing is known to be right before the last byte. */
 export class BlobSink implements RangeSink {
   readonly #file: FileHandle

@@ -1,7 +1,7 @@
 // Large files are cut by two threads: the same chunks as by one.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ingest } from '../../store/ingest.ts'
 import { indexTree } from '../../store/index-tree.ts'
+import { ingest } from '../../store/ingest.ts'
 import { noise, World } from './world.ts'
 
 let world: World

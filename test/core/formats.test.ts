@@ -196,7 +196,7 @@ describe('a pointer', () => {
     products: { os: { serial: 1, manifest: cid, size: 9 }, efisys: { serial: 2, manifest: cid, size: 9 } },
   })
   test('is split from its signature and joined again', () => {
-    const file = splitPointerFile(joinPointerFile({ body, signatures: 'four\nlines\n' }))
+    const file = splitPointerFile(joinPointerFile({ body, signatures: 'four\nlines\n' }), 'pointer')
     expect(file.signatures).toBe('four\nlines\n')
     expect(parsePointer(file.body).products['os']?.serial).toBe(1)
   })
@@ -209,7 +209,7 @@ describe('a pointer', () => {
     expect(() => parsePointer(utf8Encode(utf8Decode(body, 'p').replace(from, to)))).toThrow(malformed),
   )
   test('a page of a web server is no pointer, and the hint says so', () => {
-    expect(() => splitPointerFile(utf8Encode('<html>\n<body>\n'))).toThrow(malformed)
+    expect(() => splitPointerFile(utf8Encode('<html>\n<body>\n'), 'pointer stable of here')).toThrow(malformed)
   })
 })
 
