@@ -19,6 +19,8 @@ export class ChunkSink implements RangeSink {
   /** Verified bytes at the start of the batch, and the offset they belong to. */
   #kept = 0
   #keptAt = 0
+  /** The chunks that those bytes are. They are in place when they are written, and not before: what is in place is read back. */
+  #keptChunks: number[] = []
   /** Bytes of the chunk that is being collected, after the kept ones. */
   #partial = 0
   #chunk: number
@@ -80,6 +82,8 @@ export class ChunkSink implements RangeSink {
   async #flush(): Promise<void> {
     if (this.#kept === 0) return
     await this.#write(this.#batch.subarray(0, this.#kept), this.#keptAt)
+    for (const chunk of this.#keptChunks) this.#sources.setInPlace(chunk)
+    this.#keptChunks = []
     this.#onWrite(this.#kept)
     this.#batch.copyWithin(0, this.#kept, this.#kept + this.#partial)
     this.#kept = 0
@@ -98,7 +102,7 @@ export class ChunkSink implements RangeSink {
     if (this.#sources.isInPlace(chunk) || this.#sources.where(chunk) !== undefined) return this.#flush()
     if (this.#kept === 0) this.#keptAt = index.offset(chunk)
     this.#kept += length
-    this.#sources.setInPlace(chunk)
+    this.#keptChunks.push(chunk)
     if (this.#kept >= batchBytes) await this.#flush()
   }
 }
