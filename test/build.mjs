@@ -10,7 +10,10 @@ const undici = {
   name: 'undici',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'part' }))
-    onLoad({ filter: /.*/, namespace: 'part' }, () => ({
+    // HTTP/2 is never spoken: nothing is known of it where it is not there
+    onResolve({ filter: /^node:http2$/ }, () => ({ path: 'http2', namespace: 'part' }))
+    onLoad({ filter: /^http2$/, namespace: 'part' }, () => ({ contents: 'module.exports = { constants: {} }' }))
+    onLoad({ filter: /^undici$/, namespace: 'part' }, () => ({
       resolveDir: root,
       contents: `
         import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
