@@ -13,6 +13,24 @@ export type ChunkerSizes = {
 
 export const defaultSizes: ChunkerSizes = { min: 2048, normal: 8192, max: 32768 }
 
+/** Up to here chunks are as small as pays; bytes. */
+const growsAbove = 2 ** 30
+const mostGrowth = 16
+
+/**
+ * How many times larger than usual the chunks of a blob of `size` bytes are, a power of two: an index is held in memory, so it must not
+ * grow with the blob for ever.
+ */
+export function growth(size: number): number {
+  let times = 1
+  while (times < mostGrowth && size > growsAbove * times) times *= 2
+  return times
+}
+
+export function grown(sizes: ChunkerSizes, times: number): ChunkerSizes {
+  return { min: sizes.min * times, normal: sizes.normal * times, max: sizes.max * times }
+}
+
 /** How many bits stricter before `normal`, and easier after it: normalisation level 2. */
 const level = 2
 

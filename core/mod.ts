@@ -2,7 +2,7 @@
 
 export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts'
 export { ChunkTable } from './chunk-table.ts'
-export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc } from './chunker.ts'
+export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc, grown, growth } from './chunker.ts'
 export { type CID, cidOf, digestOf, parseCid, shardOf } from './cid.ts'
 export { type Component, type Place, parseComposition, type SlotsTarget, type Target } from './composition.ts'
 export type { RawVerify } from './ed25519.ts'
@@ -41,7 +41,7 @@ export {
 } from './secret-key.ts'
 export { type Signature, signPrehash, verifySignatures } from './signature.ts'
 export { type Compressor, readSquashfs, type SquashfsLayout, type SquashfsReader } from './squashfs.ts'
-export { type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
+export { defaultGroups, type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
 export type { Decompress } from './squashfs-metadata.ts'
 export { checkTrustedComment, manifestComment, pointerComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'

@@ -10,7 +10,7 @@ export type GroupSizes = {
   readonly most: number
 }
 
-const defaultGroups: GroupSizes = { least: 1024, most: 24576 }
+export const defaultGroups: GroupSizes = { least: 1024, most: 24576 }
 
 /** The hash of FastCDC depends on this many bytes: each is shifted out of its 32 bits by those after it. */
 const hashedBytes = 32

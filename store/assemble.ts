@@ -44,6 +44,7 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
   const followed = new Map<CID, Following>()
   const moved = new Map<string, string>()
   const begin: Job[] = []
+  const copying: Job[] = []
   const rounds: (() => Promise<void>)[] = []
   try {
     for (const plan of plans) {
@@ -64,10 +65,14 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
         const following = new Following(path, file, plan.sources)
         followed.set(plan.entry.bin.cid, following)
         const { sources } = plan
-        begin.push((signal) => copyChunks({ sources, file, tally, following, moved, signal }), ...fetchRuns({ plan, file, options, tally }))
-        rounds.push(() => finishChunks({ plan, file, options, tally }))
+        copying.push((signal) => copyChunks({ sources, file, tally, following, moved, signal }))
+        const work = { plan, file, options, tally, following }
+        begin.push(...fetchRuns(work))
+        rounds.push(() => finishChunks(work))
       }
     }
+    // one after the other: copying takes all that the machine has, and answers that nobody reads in time come slowly ever after
+    await pool(copying, { workers: 1, signal: options.signal })
     await pool(begin, { workers: connections, signal: options.signal })
     for (const round of rounds) await round()
     for (const following of followed.values()) await following.settle()
@@ -81,7 +86,13 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
   return copies(options, tally, followed)
 }
 
-type ChunkWork = { readonly plan: ChunksPlan; readonly file: FileHandle; readonly options: AssembleOptions; readonly tally: Tally }
+type ChunkWork = {
+  readonly plan: ChunksPlan
+  readonly file: FileHandle
+  readonly options: AssembleOptions
+  readonly tally: Tally
+  readonly following: Following
+}
 
 /** As many jobs as there are connections: each takes one range after the other. */
 function fetchRuns(work: ChunkWork): readonly Job[] {
@@ -96,12 +107,16 @@ function fetchRuns(work: ChunkWork): readonly Job[] {
   return Array.from({ length: Math.min(connections, work.plan.runs.length) }, () => job)
 }
 
-function fetchRun({ plan, file, run, options, tally }: ChunkWork & { readonly run: Run }): Job {
+function fetchRun({ plan, file, run, options, tally, following }: ChunkWork & { readonly run: Run }): Job {
   return async (signal) => {
     const { sources, entry } = plan
     const { index } = sources
     const write = (bytes: Uint8Array, at: number) => writeAll(file, bytes, at)
-    const sink = new ChunkSink({ write, sources, run, onWrite: (bytes) => tally.fetch(bytes) })
+    const onWrite = (bytes: number) => {
+      tally.fetch(bytes)
+      following.wrote(bytes)
+    }
+    const sink = new ChunkSink({ write, sources, run, onWrite })
     try {
       await options.mirrors.fetch(entry.bin.cid, { size: index.size, end: index.offset(run.last) + index.length(run.last), signal }, sink)
     } finally {

@@ -6,10 +6,10 @@ import { cutterOf } from './cutter.ts'
 import { fileBytes } from './ingest.ts'
 import type { ChunkTask } from './second-half.ts'
 
-async function work({ path, from, layout }: ChunkTask): Promise<void> {
+async function work({ path, size, from, layout }: ChunkTask): Promise<void> {
   const engine = blake3()
   const builder = new ChunkIndexBuilder()
-  for await (const chunk of chunks(fileBytes(path, { from }), { cutter: cutterOf(layout, from) }))
+  for await (const chunk of chunks(fileBytes(path, { from }), { cutter: cutterOf(layout, { size, from }) }))
     builder.add(chunk.length, engine.digest(chunk))
   const bytes = builder.finish()
   parentPort?.postMessage(bytes, [bytes.buffer as ArrayBuffer])

@@ -1,6 +1,16 @@
 // Which cutter suits a file: its first bytes say whether it is a squashfs image, whatever its name is.
 import { open } from 'node:fs/promises'
-import { type Cutter, fastCdc, readSquashfs, type SquashfsLayout, squashfsCutter } from '../core/mod.ts'
+import {
+  type Cutter,
+  defaultGroups,
+  defaultSizes,
+  fastCdc,
+  grown,
+  growth,
+  readSquashfs,
+  type SquashfsLayout,
+  squashfsCutter,
+} from '../core/mod.ts'
 import { readFull, translated } from './files.ts'
 import { squashfsCodec } from './squashfs-codecs.ts'
 
@@ -27,12 +37,19 @@ export async function layoutOf(path: string): Promise<SquashfsLayout | undefined
   }
 }
 
-/** A cutter for the file with that layout, whose first chunk begins at `from`. */
-export function cutterOf(layout: SquashfsLayout | undefined, from = 0): Cutter {
-  return layout === undefined ? fastCdc() : squashfsCutter(layout, { from })
+/** A cutter for the file of `size` bytes with that layout, whose first chunk begins at `from`. */
+export function cutterOf(
+  layout: SquashfsLayout | undefined,
+  { size, from = 0 }: { readonly size: number; readonly from?: number },
+): Cutter {
+  const times = growth(size)
+  const sizes = grown(defaultSizes, times)
+  if (layout === undefined) return fastCdc(sizes)
+  const { least, most } = defaultGroups
+  return squashfsCutter(layout, { from, sizes, groups: { least: least * times, most: most * times } })
 }
 
-/** The cutter for the one file at `path`. */
-export async function cutterFor(path: string): Promise<Cutter> {
-  return cutterOf(await layoutOf(path))
+/** The cutter for the one file at `path`, which is `size` bytes long. */
+export async function cutterFor(path: string, size: number): Promise<Cutter> {
+  return cutterOf(await layoutOf(path), { size })
 }

@@ -77,10 +77,11 @@ async function cutFile(path: string, source: () => Bytes): Promise<ChunkIndexBui
   const engine = blake3()
   const builder = new ChunkIndexBuilder()
   const layout = await layoutOf(path)
-  const second = beginSecondHalf(path, await sizeOf(path), layout)
+  const size = await sizeOf(path)
+  const second = beginSecondHalf(path, size, layout)
   try {
     let offset = 0
-    for await (const chunk of chunks(source(), { cutter: cutterOf(layout) })) {
+    for await (const chunk of chunks(source(), { cutter: cutterOf(layout, { size }) })) {
       const met = second !== undefined && offset >= second.from ? await second.meets(offset) : undefined
       if (met !== undefined) {
         builder.append(met.index, met.first)

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { type ChunkIndex, isPsyblobError, parseChunkIndex, type SquashfsLayout } from '../core/mod.ts'
 
-/** What the thread is told: the chunks of the file at `path` from the byte `from` on. */
-export type ChunkTask = { readonly path: string; readonly from: number; readonly layout: SquashfsLayout | undefined }
+/** What the thread is told: the chunks of the file at `path`, which is `size` bytes long, from the byte `from` on. */
+export type ChunkTask = { readonly path: string; readonly size: number; readonly from: number; readonly layout: SquashfsLayout | undefined }
 
 /** Smaller files are cut before another thread has started. Bytes. */
 const worthIt = 48 * 1024 * 1024
@@ -21,12 +21,12 @@ export class SecondHalf {
   /** Undefined when the thread failed: then the first one goes on alone. */
   readonly #index: Promise<ChunkIndex | undefined>
 
-  constructor(task: ChunkTask, size: number, at: URL) {
+  constructor(task: ChunkTask, at: URL) {
     this.from = task.from
     // its heap holds little: buffers lie outside
     this.#worker = new Worker(at, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
     this.#index = new Promise((resolve) => {
-      this.#worker.once('message', (bytes: Uint8Array) => resolve(usable(bytes, size - task.from)))
+      this.#worker.once('message', (bytes: Uint8Array) => resolve(usable(bytes, task.size - task.from)))
       this.#worker.once('error', () => resolve(undefined))
       this.#worker.once('exit', () => resolve(undefined))
     })
@@ -58,5 +58,5 @@ function usable(bytes: Uint8Array, size: number): ChunkIndex | undefined {
 /** Begins with the second half of a file, if it is large enough and there is a thread to be had. */
 export function beginSecondHalf(path: string, size: number, layout: SquashfsLayout | undefined): SecondHalf | undefined {
   if (program === undefined || size < worthIt) return undefined
-  return new SecondHalf({ path, from: Math.floor(size * share), layout }, size, program)
+  return new SecondHalf({ path, size, from: Math.floor(size * share), layout }, program)
 }

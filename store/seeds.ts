@@ -136,7 +136,7 @@ export class ChunkSources {
     const found = this.#finder(seed)
     const engine = blake3()
     let offset = 0
-    for await (const piece of chunks(fileBytes(seed.path, { signal }), { cutter: await cutterFor(seed.path) })) {
+    for await (const piece of chunks(fileBytes(seed.path, { signal }), { cutter: await cutterFor(seed.path, seed.size) })) {
       found(engine.digest(piece), offset, piece.length)
       offset += piece.length
     }

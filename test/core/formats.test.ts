@@ -9,6 +9,7 @@ import {
   defaultSizes,
   formatManifest,
   formatPointer,
+  growth,
   joinPointerFile,
   type ManifestContent,
   parseChunkIndex,
@@ -72,6 +73,10 @@ describe('the chunker', () => {
     expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(2_000_000)
     expect(cut(new Uint8Array(200_000), 0, 200_000)).toBe(defaultSizes.max)
     expect(await cutAll([])).toEqual([])
+  })
+  test('grow with blobs above a gibibyte, so that an index does not', () => {
+    const GiB = 2 ** 30
+    expect([1, GiB, GiB + 1, 2 * GiB, 4_000_000_000, 16 * GiB, 8192 * GiB].map(growth)).toEqual([1, 1, 2, 2, 4, 16, 16])
   })
   test('finds its cuts again after bytes were put in front', async () => {
     const data = noise(1_000_000, 5)
