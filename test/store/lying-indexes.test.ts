@@ -12,7 +12,7 @@ const size = 3_000_000
 const chunkBytes = 8192
 const header = 24
 const record = 36
-/** What any psyblob may take (issue 2). */
+/** What any psyblob may take: spec/performance.md. */
 const mostMemory = 128 * 1024 * 1024
 /** More than the blob, the kernel, documents and a true index together: whoever reads more was led on by a lie. */
 const mostBytes = size + 1_000_000
