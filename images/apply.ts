@@ -218,9 +218,11 @@ async function install(options: ApplyOptions, { slot, other, holds }: Slots): Pr
   const moved = { total: manifest.size, reused: sum((line) => line.reuse), written: sum((line) => line.write) }
   if (dryRun) {
     const bytes = { ...moved, fetched: meter.bytes + sum((line) => line.fetch) }
-    return { ...outcome, activated: options.activate, bytes, requests: meter.requests + sum((line) => line.requests) }
+    const activated = isRight ? await flip(options, false) : options.activate
+    return { ...outcome, activated, bytes, requests: meter.requests + sum((line) => line.requests) }
   }
-  if (isRight) return { ...outcome, activated: false, bytes: { ...moved, fetched: meter.bytes }, requests: meter.requests }
+  if (isRight)
+    return { ...outcome, activated: await flip(options, false), bytes: { ...moved, fetched: meter.bytes }, requests: meter.requests }
   signal?.throwIfAborted()
   // everything is known now: from here on the slot is written
   const { dir } = await machine.slots[target].open({ write: true })

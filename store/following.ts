@@ -16,6 +16,7 @@ export class Following {
   /** Chunks before this one are in place, in order from the first. */
   #first = 0
   #isFlushing = false
+  #hasFailed = false
   /** The flush under way, and the reading of what is flushed, one stretch after the other. */
   #flushing: Promise<void> = Promise.resolve()
   #reading: Promise<void> = Promise.resolve()
@@ -29,13 +30,15 @@ export class Following {
   /** To be called after bytes have come to their place. Flushes now and then, and reads back what is flushed up to the first gap. */
   wrote(bytes: number): void {
     this.#unflushed += bytes
-    if (this.#unflushed < stride || this.#isFlushing) return
+    if (this.#unflushed < stride || this.#isFlushing || this.#hasFailed) return
     this.#isFlushing = true
     this.#flushing = this.#flush().finally(() => {
       this.#isFlushing = false
     })
-    // whoever settles it sees the failure
-    this.#flushing.catch(() => undefined)
+    // whoever settles it sees the failure; the system tells it once only, so no later flush may stand in its place
+    this.#flushing.catch(() => {
+      this.#hasFailed = true
+    })
   }
 
   /** Ends the flush that is under way. Throws what it came to. */
@@ -45,8 +48,12 @@ export class Following {
 
   /** Reads the rest, once all of it is flushed. */
   async finish(options: ReadBackOptions): Promise<{ readonly cid: CID; readonly size: number }> {
-    await this.#reading
-    return this.#readBack.finish(options)
+    try {
+      await this.#reading
+      return await this.#readBack.finish(options)
+    } finally {
+      await this.#readBack.close()
+    }
   }
 
   async close(): Promise<void> {

@@ -27,6 +27,8 @@ export async function* fileBytes(path: string, options: { readonly from?: number
   let at = options.from ?? 0
   const read = (into: Buffer) => file.read(into, 0, pieceBytes, at)
   let reading = read(current)
+  // whoever awaits it sees the failure; until then it is nobody's
+  reading.catch(() => undefined)
   try {
     for (;;) {
       options.signal?.throwIfAborted()
@@ -34,6 +36,7 @@ export async function* fileBytes(path: string, options: { readonly from?: number
       if (bytesRead === 0) return
       at += bytesRead
       reading = read(next)
+      reading.catch(() => undefined)
       yield current.subarray(0, bytesRead)
       ;[current, next] = [next, current]
     }

@@ -76,7 +76,7 @@ export class LocalStore {
   async blob(cid: CID, size: number): Promise<Uint8Array | undefined> {
     const path = this.blobPath(cid)
     const bytes = await readLimited(path, size).catch((error: unknown) => {
-      if (isPsyblobError(error, 'malformed')) return new Uint8Array()
+      if (isPsyblobError(error, 'malformed', 'corrupt')) return new Uint8Array()
       throw error
     })
     if (bytes === undefined) return undefined

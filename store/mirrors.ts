@@ -168,7 +168,8 @@ export class Mirrors {
           remote,
           cid,
           course,
-          gained: sink.position > from,
+          // what begins anew each time has gained nothing
+          gained: !isAlone && sink.position > from,
           ranged,
           others: this.#count(cid) > 1,
           signal,

@@ -210,7 +210,10 @@ async function planChunks(
   if (adopt === undefined) sources.assumeZeros(left ?? 0)
   for (const known of likely(entry, seeds)) {
     if (known.path === damaged || sources.isComplete()) continue
-    await sources.scan(await seedOf(known, { ...options, olds }), signal)
+    await sources.scan(await seedOf(known, { ...options, olds }), signal).catch((error: unknown) => {
+      // a seed that cannot be read is no seed
+      if (!isPsyblobError(error, 'corrupt') && !hasCode(error, 'ENOENT')) throw error
+    })
   }
   return { how: 'chunks', entry, sources, runs: rangesOf(sources, options.mirrors.link), adopt }
 }

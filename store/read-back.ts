@@ -39,11 +39,13 @@ export class ReadBack {
       let [current, next] = this.#memory
       const read = async (into: Uint8Array, from: number) => this.#read(into.subarray(0, Math.min(into.length, pagesOf(end - from))), from)
       let reading = this.#position < end ? read(current, this.#position) : undefined
+      reading?.catch(() => undefined)
       while (reading !== undefined) {
         signal?.throwIfAborted()
         const got = Math.min(await reading, end - this.#position)
         this.#position += got
         reading = got > 0 && this.#position < end ? read(next, this.#position) : undefined
+        reading?.catch(() => undefined)
         this.#hasher.update(current.subarray(0, got))
         onBytes?.(got)
         ;[current, next] = [next, current]

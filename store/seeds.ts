@@ -98,13 +98,22 @@ export class ChunkSources {
   async resume(path: string, signal?: AbortSignal, seed?: Seed): Promise<void> {
     const found = seed === undefined ? undefined : this.#finder(seed)
     const engine = blake3()
-    const file = await open(path, 'r')
+    // what cannot be opened or read has nothing
+    const file = await open(path, 'r').catch(() => undefined)
+    if (file === undefined) return
     const window = Buffer.allocUnsafeSlow(4 * 1024 * 1024)
     try {
       for (let chunk = 0; chunk < this.index.count; ) {
         signal?.throwIfAborted()
         const from = this.index.offset(chunk)
-        const got = await readFull(file, window, from)
+        // where the disk fails, one chunk after the other is tried
+        const got = await readFull(file, window, from).catch(() =>
+          readFull(file, window.subarray(0, this.index.length(chunk)), from).catch(() => -1),
+        )
+        if (got < 0) {
+          chunk++
+          continue
+        }
         let next = chunk
         for (; next < this.index.count; next++) {
           const at = this.index.offset(next) - from
