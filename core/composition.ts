@@ -28,6 +28,7 @@ const component = v.strictObject({
 export type Place = v.InferOutput<typeof place>
 export type Target = v.InferOutput<typeof target>
 export type SlotsTarget = Extract<Target, { kind: 'slots' }>
+export type EspTarget = Extract<Target, { kind: 'esp' }>
 /** One product of a composition. */
 export type Component = v.InferOutput<typeof component>
 

@@ -5,6 +5,8 @@ export const limits = {
   manifest: 16 * 1024 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,
+  /** A recipe of an OS. */
+  recipe: 1024 * 1024,
   /** `psyblob.json`. */
   repository: 64 * 1024,
   /** The trusted state of a node. */

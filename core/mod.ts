@@ -4,7 +4,7 @@ export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts
 export { ChunkTable } from './chunk-table.ts'
 export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc, grown, growth } from './chunker.ts'
 export { type CID, cidOf, digestOf, parseCid, shardOf } from './cid.ts'
-export { type Component, type Place, parseComposition, type SlotsTarget, type Target } from './composition.ts'
+export { type Component, type EspTarget, type Place, parseComposition, type SlotsTarget, type Target } from './composition.ts'
 export type { RawVerify } from './ed25519.ts'
 export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
 export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
@@ -26,6 +26,7 @@ export {
   type Role,
 } from './manifest.ts'
 export { type DocumentName, documents, formatTime, parseName, parsePath, parseSerial, parseTime, pathTwin } from './names.ts'
+export { nearest } from './nearest.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
 export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'
