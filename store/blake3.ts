@@ -1,6 +1,6 @@
 // BLAKE3: the native engine where its prebuilt binary loads, the portable WASM one otherwise. The only file that knows either package.
 import { createRequire } from 'node:module'
-import type { HashEngine } from '../core/mod.ts'
+import { type CID, cidOf, type HashEngine } from '../core/mod.ts'
 
 type Native = typeof import('@napi-rs/blake-hash')
 type Portable = typeof import('blake3')
@@ -50,4 +50,9 @@ function choose(): HashEngine {
     // no prebuilt binary for this platform, or not installed: the portable engine gives the same digests, slower
     return portableEngine()
   }
+}
+
+/** What bytes that are all in memory are called. */
+export function cidOfBytes(bytes: Uint8Array): CID {
+  return cidOf(blake3().digest(bytes))
 }

@@ -55,6 +55,17 @@ export function knownOf(state: State, trust: Pick<Trust, 'product' | 'key' | 're
   return trust.repo === undefined || trust.repo === known.repo ? known : undefined
 }
 
+/** A hold is the operator's word, whatever key or repository counts now. */
+export function holdOf(state: State, product: string): ProductState['hold'] {
+  return Object.hasOwn(state.products, product) ? state.products[product]?.hold : undefined
+}
+
+/** What is known of a product of which nothing counts yet. */
+export function firstKnown(state: State, trust: Trust, repo: string): ProductState {
+  const hold = holdOf(state, trust.product)
+  return { key: trust.key.text, repo, channels: {}, ...(hold === undefined ? {} : { hold }) }
+}
+
 /**
  * The newest release of a product. Writes nothing but the manifest, verified, into the store, and that only with `keep`.
  * Errors: `untrusted`, `rollback`, `expired`, `corrupt`, `malformed`, `unavailable`, `not-found`.
@@ -105,7 +116,7 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
   )
   if (options.keep) await keepManifest(store, product, release, key)
   const learnt: ProductState = {
-    ...(known ?? { key: key.text, repo: pointer.repo, channels: {} }),
+    ...(known ?? firstKnown(state, trust, pointer.repo)),
     repo: pointer.repo,
     seen: { serial: pointed.serial, manifest: pointed.manifest },
     channels: {

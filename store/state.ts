@@ -35,6 +35,8 @@ const product = v.strictObject({
   floor: v.exactOptional(serial),
   /** Serials that were rolled back or marked bad here: not installed again by itself. */
   avoided: v.exactOptional(v.array(serial)),
+  /** Somebody wants nothing to be installed by itself. */
+  hold: v.exactOptional(v.strictObject({ at: time, why: v.string() })),
   channels: recordOf((text) => parseName(text, 'channel'), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
 })
 const last = v.strictObject({ at: time, command: v.string(), result: v.string(), message: v.string() })
