@@ -38,15 +38,18 @@ function following(seq = firstSeq): number {
   return seq < lastSeq ? Math.max(firstSeq, seq) + 1 : firstSeq + 1
 }
 
+/** Those of the slot that stands first; what GRUB counts above them are tries of the other one (grub.md 4). */
+const mostTries = 3
+
 type Tries = { readonly for: number; readonly used: number }
 
 function parseTries(bytes: Uint8Array | undefined): Tries | undefined {
   const variables = bytes === undefined ? undefined : parseEnvironment(bytes)
   const about = variables?.get('tries_for')
   const used = variables?.get('tries')
-  if (about === undefined || used === undefined || !/^[0-3]$/.test(used)) return undefined
+  if (about === undefined || used === undefined || !/^[0-6]$/.test(used)) return undefined
   if (about !== noSeq && !seqPattern.test(about)) return undefined
-  return { for: Number(about), used: Number(used) }
+  return { for: Number(about), used: Math.min(Number(used), mostTries) }
 }
 
 type Found = {
