@@ -290,7 +290,7 @@ async function modesHold(slot: OpenSlot | undefined, manifest: Manifest): Promis
   return true
 }
 
-function lineOf(one: EntryPlan): PlanLine {
+export function lineOf(one: EntryPlan): PlanLine {
   const cost = costOf(one)
   return {
     path: one.entry.path,

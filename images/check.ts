@@ -76,7 +76,8 @@ export async function check(node: Node, component: Component, { slot, wanted }: 
   }
 }
 
-async function wantedRelease(node: Node, component: Component, wanted: CheckOptions['wanted']): Promise<VerifiedManifest> {
+/** The release that somebody asks for by name or by file. */
+export async function wantedRelease(node: Node, component: Component, wanted: CheckOptions['wanted']): Promise<VerifiedManifest> {
   const trust = trustOf(component)
   if ('path' in wanted) return (await releaseAt(wanted.path, trust)).release
   const source = await openSource(node, component)

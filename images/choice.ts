@@ -3,9 +3,10 @@ import { type Component, PsyblobError } from '../core/mod.ts'
 import { knownOf, readState } from '../store/mod.ts'
 import type { BootOrder } from './bootloader.ts'
 import { contents, followSlots, runningSlot, type SlotContents } from './current.ts'
+import { finishTrials } from './efi-trial.ts'
 import { avoidRelease, changeKnown } from './known.ts'
 import type { Machine } from './machine.ts'
-import { type Node, prepareStore, recordResult, trustOf, withMachine, withStore } from './node.ts'
+import { type Node, prepareStore, recordAttempt, recordFailure, recordResult, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 import { missingFiles } from './slot-files.ts'
 
@@ -20,9 +21,10 @@ export type Choice = {
   readonly changed: boolean
 }
 
+type Command = 'activate' | 'rollback' | 'mark good' | 'mark bad'
 type Work = { readonly node: Node; readonly component: Component; readonly machine: Machine; readonly slots: SlotContents }
 
-async function choosing(node: Node, component: Component, command: string, work: (of: Work) => Promise<Choice>): Promise<Choice> {
+async function choosing(node: Node, component: Component, command: Command, work: (of: Work) => Promise<Choice>): Promise<Choice> {
   await prepareStore(node)
   return withStore(node, async () => {
     try {
@@ -31,15 +33,26 @@ async function choosing(node: Node, component: Component, command: string, work:
         const slots = await contents(machine, component.name, key)
         const chosen = await work({ node, component, machine, slots })
         await followSlots(node, component.name, key, machine)
+        // to say once more that a slot is good, or first, is nothing to tell
+        if (chosen.changed || command === 'mark bad') await recordChoice(node, command, chosen, slots)
         return chosen
       })
       await recordResult(node, component.name, command, undefined)
       return choice
     } catch (error) {
       await recordResult(node, component.name, command, error)
+      await recordFailure(node, component.name, command, error)
       throw error
     }
   })
+}
+
+/** What is recorded of a rollback is the release that was left. */
+async function recordChoice(node: Node, what: Command, { product, slot }: Choice, slots: SlotContents): Promise<void> {
+  const about = what === 'rollback' ? otherSlot(slot) : slot
+  const content = slots[about]
+  const serial = content.state === 'release' ? { serial: content.release.manifest.serial } : {}
+  await recordAttempt(node, { what, result: 'ok', product, slot: about, ...serial })
 }
 
 /** Makes `slot` the first to be tried. Throws `corrupt` or `not-found` when it holds no complete release. */
@@ -90,6 +103,7 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
       const choice = await write(of, slot, { order, good: [...new Set([...good, slot])].sort() })
       // the floor follows the boot loader's state, never the other way round: a release that booted well is what nothing older replaces
       await raiseFloor(of, slot)
+      await finishTrials(node)
       return choice
     }
     await avoid(of, slot, true)

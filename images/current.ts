@@ -5,7 +5,7 @@ import type { BootState } from './bootloader.ts'
 import type { Machine } from './machine.ts'
 import type { Node } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
-import { readSlot, type SlotContent } from './slot-files.ts'
+import { missingFiles, readSlot, type SlotContent } from './slot-files.ts'
 
 export type SlotContents = Readonly<Record<SlotName, SlotContent>>
 
@@ -27,6 +27,26 @@ export async function slotContent(
     // a file system that cannot be mounted or read is no reason to say nothing of the other slot, or to leave it untended
     if (isPsyblobError(error, 'command-failed', 'corrupt')) return { state: 'refused', error }
     throw error
+  }
+}
+
+/** True when a slot holds a release of the product with all its files, by their sizes: what a boot loader would find there. */
+export async function isComplete(
+  machine: Machine,
+  name: SlotName,
+  expected: { readonly product: string; readonly key: PublicKey },
+): Promise<boolean> {
+  const content = await slotContent(machine, name, expected)
+  return content.state === 'release' && (await hasFiles(machine, name, content.release))
+}
+
+/** True when every file of `release`, which the slot says it holds, is there with the right size. */
+export async function hasFiles(machine: Machine, name: SlotName, release: VerifiedManifest): Promise<boolean> {
+  const slot = await machine.slots[name].open({ write: false })
+  try {
+    return (await missingFiles(slot.dir, release.manifest)).length === 0
+  } finally {
+    await slot.close()
   }
 }
 

@@ -17,6 +17,7 @@ import {
 import { type Applied, apply } from './apply.ts'
 import { contents, followSlots, runningSlot } from './current.ts'
 import { changeKnown } from './known.ts'
+import { readTrusted } from './learnt.ts'
 import { learnLink, type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 
@@ -36,7 +37,7 @@ export async function refreshProduct(node: Node, component: Component): Promise<
     const source = await openSource(node, component)
     try {
       node.report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
-      const state = await readState(node.store.dir)
+      const state = await readTrusted(node, component, { keep: true })
       const refreshed = await refresh({
         trust: trustOf(component),
         mirrors: source.mirrors,
@@ -117,7 +118,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
   if (!request.dryRun) await prepareStore(node)
   return withStore(node, async () => {
     const trust = trustOf(component)
-    const state = await readState(node.store.dir)
+    const state = await readTrusted(node, component, { keep: !request.dryRun })
     const known = knownOf(state, trust)
     const named = request.path === undefined ? undefined : await releaseAt(request.path, trust)
     const source = await openSource(node, component, named?.repository)
@@ -171,7 +172,8 @@ export async function applyProduct(node: Node, component: Component, request: Ap
   })
 }
 
-async function newest(
+/** The newest release that the remotes have; what was learnt of them is kept. */
+export async function newest(
   node: Node,
   component: Component,
   source: Awaited<ReturnType<typeof openSource>>,
@@ -191,7 +193,8 @@ async function newest(
   return refreshed.release
 }
 
-function checkKnown(component: Component, { manifest, cid }: VerifiedManifest, known: ReturnType<typeof knownOf>): void {
+/** Throws `rollback` or `untrusted` for what this machine knows better. */
+export function checkKnown(component: Component, { manifest, cid }: VerifiedManifest, known: ReturnType<typeof knownOf>): void {
   const { serial } = manifest
   if (known?.floor !== undefined && serial < known.floor) {
     throw new PsyblobError('rollback', `${component.name} ${serial} is older than ${known.floor}, which has proved to boot here`, {

@@ -1,6 +1,6 @@
 // What this machine learnt of a product by running it: the floor, and serials that are not wanted (spec/store.md 2).
 import type { Component } from '../core/mod.ts'
-import { knownOf, type ProductState, readState, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { firstKnown, knownOf, type ProductState, readState, type VerifiedManifest, writeState } from '../store/mod.ts'
 import { type Node, trustOf } from './node.ts'
 
 /** Changes what is known of a product. `release`, which is verified, says which repository it is from when nothing is known yet. */
@@ -13,7 +13,7 @@ export async function changeKnown(
   const trust = trustOf(component)
   const state = await readState(node.store.dir)
   const known = knownOf(state, trust)
-  const changed = change(known ?? { key: trust.key.text, repo: release.manifest.repo, channels: {} })
+  const changed = change(known ?? firstKnown(state, trust, release.manifest.repo))
   if (changed !== known) await writeState(node.store.dir, { ...state, products: { ...state.products, [component.name]: changed } })
 }
 

@@ -3,6 +3,7 @@ import { open, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { isPsyblobError, type Place, PsyblobError, type Report, type SlotsTarget, visible } from '../core/mod.ts'
 import { hasCode, translated } from '../store/mod.ts'
+import { readBootRecord } from './boot-record.ts'
 import type { Bootloader } from './bootloader.ts'
 import { grub } from './bootloaders/grub.ts'
 import { fatStateFiles } from './esp/fat.ts'
@@ -13,7 +14,7 @@ import { deviceNumber, mounts } from './mount-list.ts'
 import { type MountedPlace, mountPlace } from './mounts.ts'
 import { deviceOf, fileSystemLabel } from './places.ts'
 import type { Run } from './run.ts'
-import type { Slot, SlotName } from './slot.ts'
+import { type Slot, type SlotName, slotNames } from './slot.ts'
 import { type DevicePlace, type DeviceSlot, deviceSlot } from './slots/device.ts'
 import { folderSlot } from './slots/folder.ts'
 
@@ -39,16 +40,18 @@ export type MachineOptions = {
   readonly store: string
   /** The kernel's command line. Default: that of this system. */
   readonly cmdline?: string | undefined
+  /** The file in which the initramfs says what it booted. Default: that of this system. */
+  readonly record?: string | undefined
 }
 
-const labels = { a: 'psyopsOS-A', b: 'psyopsOS-B', esp: 'PSYOPSOSEFI' } as const
+export const labels = { a: 'psyopsOS-A', b: 'psyopsOS-B', esp: 'PSYOPSOSEFI' } as const
 
 /** Finds everything, mounts nothing yet. Errors: `not-found`, `unsupported`, `usage`. */
 export async function openMachine(target: SlotsTarget, options: MachineOptions): Promise<Machine> {
   return options.disk === undefined ? openPlaces(target, options) : openDisk(options.disk, options)
 }
 
-async function openPlaces(target: SlotsTarget, { booted, run, cmdline, report, store }: MachineOptions): Promise<Machine> {
+async function openPlaces(target: SlotsTarget, { booted, run, cmdline, record, report, store }: MachineOptions): Promise<Machine> {
   const places = { a: target.a ?? { label: labels.a }, b: target.b ?? { label: labels.b } }
   const make = (name: SlotName) => {
     const place = places[name]
@@ -72,19 +75,19 @@ async function openPlaces(target: SlotsTarget, { booted, run, cmdline, report, s
   return {
     slots,
     bootloader: grub(esp.files),
-    booted: booted ?? bootedSlot(cmdline ?? (await readFile('/proc/cmdline', 'utf8').catch(() => '')), places),
-    identities: identities.sort(),
+    booted: booted ?? (await bootedPlace(places, identities, { cmdline, record })),
+    identities: identities.toSorted(),
     close: () => closeAll([slots.a, slots.b, esp], report),
   }
 }
 
-function placeText(place: Place): string {
+export function placeText(place: Place): string {
   if ('dir' in place) return resolve(place.dir)
   return 'device' in place ? place.device : place.label
 }
 
 /** Two names of one thing give one text: a device by its number, a folder that is there by its inode. */
-async function identityOf(place: Place, run: Run): Promise<string> {
+export async function identityOf(place: Place, run: Run): Promise<string> {
   if ('dir' in place) {
     const path = resolve(place.dir)
     const state = await stat(path).catch(() => undefined)
@@ -118,6 +121,20 @@ async function settled(path: string): Promise<string> {
   return realpath(path).catch(async () => (parent === path ? path : join(await settled(parent), basename(path))))
 }
 
+/** The slot this system runs from: the one on the device that the initramfs has mounted, else what the kernel was told. */
+async function bootedPlace(
+  places: Readonly<Record<SlotName, Place>>,
+  identities: readonly string[],
+  { cmdline, record }: Pick<MachineOptions, 'cmdline' | 'record'>,
+): Promise<SlotName | undefined> {
+  const booted = await readBootRecord(record)
+  const number = booted === undefined ? undefined : await deviceNumber(booted.slot)
+  // devices can be compared: slots on another disk with the same labels are not what runs here
+  if (number !== undefined && slotNames.every((name) => !('dir' in places[name])))
+    return slotNames.find((_, at) => identities[at] === `device:${number}`)
+  return bootedSlot(cmdline ?? (await readFile('/proc/cmdline', 'utf8').catch(() => '')), places)
+}
+
 /** The slot that `psyopsos=LABEL` on the kernel's command line names. */
 function bootedSlot(cmdline: string, places: Readonly<Record<SlotName, Place>>): SlotName | undefined {
   const label = /(?:^|\s)psyopsos=(\S+)/.exec(cmdline)?.[1]
@@ -147,7 +164,7 @@ async function closeAll(things: readonly (Slot | DeviceSlot | Closable)[], repor
 type Closable = { close(): Promise<void> }
 
 /** The state files of an EFI partition that is looked for when it is first needed. */
-function lazyStateFiles(place: Place, run: Run): Closable & { readonly files: StateFiles } {
+export function lazyStateFiles(place: Place, run: Run): Closable & { readonly files: StateFiles } {
   if ('dir' in place) return { files: folderStateFiles(resolve(place.dir)), close: async () => undefined }
   let mounted: MountedPlace | undefined
   let opened: Promise<StateFiles> | undefined
@@ -177,7 +194,10 @@ function lazyStateFiles(place: Place, run: Run): Closable & { readonly files: St
   }
 }
 
-async function openDisk(disk: string, { booted, run, report, cmdline }: MachineOptions): Promise<Machine> {
+/** The partitions of a disk or image, by name, else by the label of their file system. Errors: `not-found`, `usage`, `unsupported`. */
+export async function openPartitions(
+  disk: string,
+): Promise<{ readonly path: string; readonly find: (label: string) => Promise<Partition> }> {
   const path = await realpath(disk).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT', 'ENOTDIR'))
       throw new PsyblobError('not-found', `no disk or image ${visible(disk)}`, { hint: 'name an image file or a disk such as /dev/sdb' })
@@ -199,6 +219,11 @@ async function openDisk(disk: string, { booted, run, report, cmdline }: MachineO
       })
     return found
   }
+  return { path, find }
+}
+
+async function openDisk(disk: string, { booted, run, report, cmdline }: MachineOptions): Promise<Machine> {
+  const { path, find } = await openPartitions(disk)
   const places = { a: await partitionPlace(path, await find(labels.a)), b: await partitionPlace(path, await find(labels.b)) }
   const make = (name: SlotName): DeviceSlot =>
     deviceSlot({ name, label: `${disk} partition ${places[name].number} (${labels[name]})`, place: places[name], run })
@@ -243,7 +268,7 @@ async function labelled(path: string, partitions: readonly Partition[], label: s
 type PartitionPlace = { readonly number: number } & DevicePlace
 
 /** A partition of a real disk has a device of its own, which may be mounted; one in an image gets a loop device. */
-async function partitionPlace(disk: string, { number, offset, size }: Partition): Promise<PartitionPlace> {
+export async function partitionPlace(disk: string, { number, offset, size }: Partition): Promise<PartitionPlace> {
   if ((await stat(disk)).isBlockDevice()) {
     const device = `${disk}${/\d$/.test(disk) ? 'p' : ''}${number}`
     if ((await deviceNumber(device)) !== undefined) return { number, device: async () => device }
@@ -251,7 +276,7 @@ async function partitionPlace(disk: string, { number, offset, size }: Partition)
   return { number, image: disk, offset, size }
 }
 
-async function partitionIdentity(disk: string, place: PartitionPlace): Promise<string> {
+export async function partitionIdentity(disk: string, place: PartitionPlace): Promise<string> {
   if ('device' in place) return `device:${await deviceNumber(await place.device())}`
   const { dev, ino } = await stat(disk)
   return `inode:${dev}:${ino}:${place.offset}`

@@ -3,6 +3,7 @@ import { realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import {
   type Component,
+  type EspTarget,
   formatTime,
   isPsyblobError,
   PsyblobError,
@@ -12,6 +13,8 @@ import {
   visible,
 } from '../core/mod.ts'
 import {
+  type Attempt,
+  addAttempt,
   type LastResult,
   Link,
   LocalStore,
@@ -27,6 +30,7 @@ import {
   type Trust,
   writeState,
 } from '../store/mod.ts'
+import { type EfiPartition, openEfiPartition } from './efi-partition.ts'
 import { type Machine, openMachine } from './machine.ts'
 import type { Run } from './run.ts'
 import type { SlotName } from './slot.ts'
@@ -38,6 +42,8 @@ export type NodeOptions = {
   /** Image file or disk whose partitions stand for all slots. */
   readonly disk: string | undefined
   readonly booted: SlotName | undefined
+  /** The kernel's command line. Default: that of this system. */
+  readonly cmdline?: string | undefined
   /** Seconds without a byte after which a remote is given up. */
   readonly stallSeconds: number
   readonly run: Run
@@ -68,23 +74,27 @@ export function componentsOf(node: Node, names: readonly string[]): readonly Com
 }
 
 /** As `componentsOf`, but of a whole composition only what this version can install: the rest is told and left alone. */
-export function slotComponentsOf(node: Node, names: readonly string[]): readonly Component[] {
+export function installableOf(node: Node, names: readonly string[]): readonly Component[] {
   if (names.length > 0) return componentsOf(node, names)
-  const [slots, others] = [node.components.filter(hasSlots), node.components.filter((component) => !hasSlots(component))]
-  if (slots.length === 0) {
-    throw new PsyblobError('unsupported', 'no product of the composition has slots, and this version handles slots only', {
-      hint: 'add a product with "target":{"kind":"slots"}, or name another composition with --composition',
-    })
+  const [known, others] = [node.components.filter(isInstallable), node.components.filter((component) => !isInstallable(component))]
+  if (known.length === 0) {
+    throw new PsyblobError(
+      'unsupported',
+      'no product of the composition is for slots or the EFI partition, and this version handles no others',
+      {
+        hint: 'add a product with "target":{"kind":"slots"}, or name another composition with --composition',
+      },
+    )
   }
   if (others.length > 0) {
     const list = others.map((component) => `${component.name} (${component.target.kind})`).join(', ')
-    node.report({ type: 'warning', text: `left alone, for this version handles slots only: ${list}` })
+    node.report({ type: 'warning', text: `left alone, for this version handles slots and the EFI partition only: ${list}` })
   }
-  return slots
+  return known
 }
 
-function hasSlots(component: Component): boolean {
-  return component.target.kind === 'slots'
+function isInstallable({ target }: Component): boolean {
+  return target.kind === 'slots' || target.kind === 'esp'
 }
 
 const machines: Readonly<Record<string, string>> = { x64: 'x86_64-uefi', arm64: 'aarch64-uefi', riscv64: 'riscv64-uefi', ia32: 'x86-uefi' }
@@ -111,7 +121,7 @@ export function slotsTarget(component: Component): SlotsTarget {
     'unsupported',
     `product ${component.name} has a target of kind ${component.target.kind}, which this version cannot handle`,
     {
-      hint: 'this version installs products of kind slots; name such a product, or leave the other one out of the composition',
+      hint: 'this command is for products of kind slots; name such a product, or leave the other one out of the composition',
     },
   )
 }
@@ -168,6 +178,7 @@ export async function openMachineOf(node: Node, component: Component): Promise<M
   return openMachine(slotsTarget(component), {
     disk: node.disk,
     booted: node.booted,
+    cmdline: node.cmdline,
     run: node.run,
     report: node.report,
     store: node.store.dir,
@@ -202,6 +213,70 @@ export async function withMachine<Result>(node: Node, component: Component, work
     await machine.close().finally(async () => {
       for (const one of held) await one.release()
     })
+  }
+}
+
+/** Adds to the diary that `why` reads; false when it was there already. Keeps silent when it cannot be written: what was done is done. */
+export async function recordAttempt(node: Node, attempt: Omit<Attempt, 'at'>): Promise<boolean> {
+  try {
+    const dir = await realpath(node.store.dir).catch(() => node.store.dir)
+    const { isNew, wasDamaged } = await addAttempt(dir, { at: formatTime(node.clock()), ...attempt })
+    if (wasDamaged) node.report({ type: 'warning', text: `parts of the diary ${dir}/attempts could not be read and are gone` })
+    return isNew
+  } catch (problem) {
+    node.report({ type: 'trace', text: `the attempt was not recorded: ${problem instanceof Error ? problem.message : String(problem)}` })
+    return true
+  }
+}
+
+const refusals = ['untrusted', 'rollback', 'expired', 'corrupt', 'malformed', 'conflict'] as const
+
+/** Records that something was refused or failed. */
+export async function recordFailure(node: Node, product: string, what: Attempt['what'], error: unknown): Promise<void> {
+  const result = isPsyblobError(error, ...refusals) ? 'refused' : 'failed'
+  const message = isPsyblobError(error) ? `${error.code}: ${error.message}` : String(error)
+  await recordAttempt(node, { what, result, product, message })
+}
+
+/** The EFI partition of a product, without a lock: for looking only. Throws `unsupported` for products of another kind. */
+export async function openEfi(node: Node, component: Component): Promise<EfiPartition> {
+  const { disk, run, report } = node
+  return openEfiPartition(efiTarget(component), { disk, run, report })
+}
+
+function efiTarget({ name, target }: Component): EspTarget {
+  if (target.kind === 'esp') return target
+  throw new PsyblobError('unsupported', `product ${name} has a target of kind ${target.kind}, and not the EFI partition`, {
+    hint: 'give it "target":{"kind":"esp"} in the composition',
+  })
+}
+
+/** Opens the EFI partition and holds it while `work` runs. Throws `conflict` when two products have one partition. */
+export async function withEfi<Result>(
+  node: Node,
+  component: Component,
+  work: (partition: EfiPartition) => Promise<Result>,
+): Promise<Result> {
+  const place = JSON.stringify(efiTarget(component).esp)
+  const twin = node.components.find(
+    ({ name, target }) =>
+      name !== component.name && target.kind === 'esp' && (node.disk !== undefined || JSON.stringify(target.esp) === place),
+  )
+  if (twin !== undefined) {
+    throw new PsyblobError('conflict', `products ${component.name} and ${twin.name} have the same EFI partition`, {
+      hint: 'name a composition with one of them by --composition',
+    })
+  }
+  const partition = await openEfi(node, component)
+  try {
+    const held = await lock(`esp:${partition.identity}`, { what: 'the EFI partition' })
+    try {
+      return await work(partition)
+    } finally {
+      await held.release()
+    }
+  } finally {
+    await partition.close()
   }
 }
 

@@ -2,10 +2,24 @@
 import { open, readlink, realpath, stat } from 'node:fs/promises'
 import { type Place, PsyblobError, visible } from '../core/mod.ts'
 import { hasCode, readFull, translated } from '../store/mod.ts'
+import { partitionsOf, readBootRecord } from './boot-record.ts'
 import type { Run } from './run.ts'
+
+/** The partition with that label on the disk this system was started from: another disk may carry the same labels. */
+async function onBootDisk(label: string): Promise<string | undefined> {
+  const record = await readBootRecord()
+  if (record === undefined) return undefined
+  const partitions = await partitionsOf(record.disk)
+  const named = partitions.find(({ name }) => name === label)
+  if (named !== undefined) return named.device
+  for (const { device } of partitions) if ((await fileSystemLabel(device, 0).catch(() => undefined)) === label) return device
+  return undefined
+}
 
 /** The device with that label of its file system or its partition. Throws `not-found`. */
 async function deviceWithLabel(label: string, run: Run): Promise<string> {
+  const own = await onBootDisk(label)
+  if (own !== undefined) return own
   for (const folder of ['by-label', 'by-partlabel']) {
     const path = `/dev/disk/${folder}/${encodeLabel(label)}`
     if ((await readlink(path).catch(() => undefined)) !== undefined) return realpath(path)

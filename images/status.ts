@@ -1,8 +1,9 @@
 // Status: what runs where, what boots next, what is known, what the last command came to.
 import { type Component, formatTime, isPsyblobError, parseTime } from '../core/mod.ts'
-import { knownOf, type LinkName, links, readState } from '../store/mod.ts'
+import { holdOf, knownOf, type LinkName, links, readState } from '../store/mod.ts'
 import type { BootState } from './bootloader.ts'
 import { contents, fellBackFrom, runningSlot } from './current.ts'
+import { type EfiStatus, efiStatus } from './efi-product.ts'
 import { type Node, openMachineOf, trustOf } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
 
@@ -31,10 +32,14 @@ export type Status = {
   readonly running: SlotName | null
   readonly slots: readonly SlotStatus[]
   readonly boot: BootState | null
+  /** The EFI partition, for a product that lies there. */
+  readonly efi: EfiStatus | null
   readonly known: Readonly<Record<LinkName, number | null>>
   /** The highest serial that booted well: nothing older is installed. */
   readonly floor: number | null
   readonly avoided: readonly number[]
+  /** Somebody wants nothing to be installed by itself. */
+  readonly hold: { readonly at: string; readonly why: string } | null
   /** The serial that did not boot in three tries, so that the other slot runs. */
   readonly fellBackFrom: number | null
   readonly pointer: {
@@ -81,7 +86,8 @@ export async function status(node: Node, component: Component): Promise<Status> 
               good: boot?.good.includes(slot) ?? false,
             }
           })
-    const inUse = lines.find((line) => line.slot === running)?.serial ?? null
+    const efi = component.target.kind === 'esp' ? await efiStatus(node, component) : null
+    const inUse = efi?.serial ?? lines.find((line) => line.slot === running)?.serial ?? null
     const links_ = Object.fromEntries(
       await Promise.all(links.map(async (name) => [name, (await store.link(component.name, name)) ?? null])),
     ) as Status['known']
@@ -95,9 +101,11 @@ export async function status(node: Node, component: Component): Promise<Status> 
       running: running ?? null,
       slots: lines,
       boot,
+      efi,
       known: links_,
       floor: known?.floor ?? null,
       avoided: known?.avoided ?? [],
+      hold: holdOf(state, component.name) ?? null,
       fellBackFrom:
         machine === undefined || slots === undefined || boot === null
           ? null

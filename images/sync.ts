@@ -1,13 +1,27 @@
 // Sync: refresh, choose the slot, apply. The one command an unattended node runs (spec/sync.md).
 import { type Component, isPsyblobError } from '../core/mod.ts'
-import { readState, refresh, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { holdOf, knownOf, readState, refresh, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
 import { type Applied, apply, refuseBooted } from './apply.ts'
-import { contents, fellBackFrom, follow, followSlots, runningSlot, slotContent } from './current.ts'
+import { contents, fellBackFrom, follow, followSlots, hasFiles, runningSlot, slotContent } from './current.ts'
 import { avoidRelease } from './known.ts'
+import { readTrusted } from './learnt.ts'
 import type { Machine } from './machine.ts'
-import { learnLink, type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
+import {
+  learnLink,
+  type Node,
+  openSource,
+  prepareStore,
+  recordAttempt,
+  recordFailure,
+  recordResult,
+  slotsTarget,
+  trustOf,
+  withMachine,
+  withStore,
+} from './node.ts'
+import { isPending } from './pending.ts'
 import { otherSlot, type SlotName } from './slot.ts'
-import { missingFiles, type SlotContent } from './slot-files.ts'
+import type { SlotContent } from './slot-files.ts'
 
 export type SyncOptions = {
   readonly dryRun: boolean
@@ -39,13 +53,25 @@ export async function sync(node: Node, component: Component, options: SyncOption
   return withStore(node, async () => {
     try {
       const synced = await synchronise(node, component, options)
-      if (!options.dryRun) await recordResult(node, component.name, 'sync', undefined)
+      if (!options.dryRun) {
+        await recordResult(node, component.name, 'sync', undefined)
+        await recordSync(node, synced)
+      }
       return synced
     } catch (error) {
-      if (!options.dryRun && !isPsyblobError(error, 'interrupted')) await recordResult(node, component.name, 'sync', error)
+      if (!options.dryRun && !isPsyblobError(error, 'interrupted')) {
+        await recordResult(node, component.name, 'sync', error)
+        await recordFailure(node, component.name, 'sync', error)
+      }
       throw error
     }
   })
+}
+
+/** Nothing to do is nothing to tell. */
+async function recordSync(node: Node, { product, slot, serial, changed, activated, held }: Synced): Promise<void> {
+  if (held !== undefined) await recordAttempt(node, { what: 'sync', result: 'held', product, serial, message: held })
+  else if (changed || activated) await recordAttempt(node, { what: 'sync', result: 'installed', product, slot, serial })
 }
 
 async function synchronise(node: Node, component: Component, { dryRun, force, activate, path, reboot }: SyncOptions): Promise<Synced> {
@@ -55,15 +81,18 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
   const source = await openSource(node, component, path)
   try {
     report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
-    const state = await readState(store.dir)
+    const state = await readTrusted(node, component, { keep: !dryRun })
     const refreshed = await refresh({ trust, mirrors: source.mirrors, store, state, clock: node.clock(), signal, keep: !dryRun })
     // persisted once all checks held, and before the first byte: what was seen stays seen whatever happens next
     if (refreshed.news && !dryRun) await writeState(store.dir, refreshed.state)
     const { release } = refreshed
+    const hold = force ? undefined : holdOf(refreshed.state, component.name)
     return await withMachine(node, component, async (machine) => {
       const finished = async (applied: Applied, previousSerial: number | null, held?: string): Promise<Synced> => ({
         ...applied,
-        pending: reboot && (applied.activated || (await isPending(machine))),
+        // what is held stays with what runs
+        pending:
+          reboot && hold === undefined && (applied.activated || (await isPending(machine, { product: component.name, key: trust.key }))),
         product: component.name,
         serial: release.manifest.serial,
         version: release.manifest.version,
@@ -103,7 +132,15 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
       if (failed !== undefined && !force) {
         const text = `${component.name} ${failed.manifest.serial} did not boot in three tries; this machine went back to slot ${machine.booted}`
         report({ type: 'warning', text })
-        if (!dryRun) await avoidRelease(node, component, failed, true)
+        if (!dryRun) await rememberFailed(node, component, machine, failed)
+      }
+      if (hold !== undefined) {
+        const why = hold.why === '' ? '' : ` (${hold.why})`
+        return finished(
+          nothing(target),
+          previousSerial,
+          `${component.name} is held since ${hold.at}${why}; psyblob unhold ${component.name} lets it go on`,
+        )
       }
       const avoided = [
         ...avoidedSerials(refreshed.state, component.name),
@@ -144,21 +181,18 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
   }
 }
 
-/** A boot loader that used up its tries and came back has nothing pending: it would be asked for the same for ever. */
-async function isPending({ booted, bootloader }: Machine): Promise<boolean> {
-  const { seq, order, good, tries } = await bootloader.read()
-  const [first] = order
-  return booted !== undefined && seq !== undefined && first !== booted && (good.includes(first) || tries !== 3)
+/** Once: the boot loader says so until something else is installed. */
+async function rememberFailed(node: Node, component: Component, machine: Machine, failed: VerifiedManifest): Promise<void> {
+  const { serial } = failed.manifest
+  const known = knownOf(await readState(node.store.dir), trustOf(component))
+  if (known?.avoided?.includes(serial)) return
+  await avoidRelease(node, component, failed, true)
+  const slot = machine.booted === undefined ? {} : { slot: otherSlot(machine.booted) }
+  await recordAttempt(node, { what: 'fallback', result: 'failed', product: component.name, serial, ...slot })
 }
 
 async function holds(machine: Machine, name: SlotName, content: SlotContent, release: VerifiedManifest): Promise<boolean> {
-  if (content.state !== 'release' || content.release.cid !== release.cid) return false
-  const slot = await machine.slots[name].open({ write: false })
-  try {
-    return (await missingFiles(slot.dir, release.manifest)).length === 0
-  } finally {
-    await slot.close()
-  }
+  return content.state === 'release' && content.release.cid === release.cid && (await hasFiles(machine, name, release))
 }
 
 /** Never the booted slot. When no slot counts as booted, the one that is not in use; a fresh machine begins with a. */

@@ -24,9 +24,13 @@ export function fatStateFiles({ path, offset, label, run }: FatOptions): StateFi
     const { code, stdout, stderr } = await run(['mcopy', '-n', '-i', drive, `::/${name}`, '-'], { allow: [1] })
     if (code === 0) return stdout
     if (/not found|No such file|does not exist/i.test(stderr)) return undefined
-    throw new PsyblobError('command-failed', `reading ${name} on ${visible(label)}: ${visible(stderr.trim().split('\n').at(-1) ?? '')}`, {
-      hint: 'is there a FAT file system on it? mkfs.vfat makes one',
-    })
+    throw new PsyblobError(
+      'command-failed',
+      `reading ${name} on ${visible(label)}: ${visible(stderr.trim().split('\n').slice(-3).join('; '))}`,
+      {
+        hint: 'is there a FAT file system on it? mkfs.vfat makes one',
+      },
+    )
   }
 
   /** Byte offset of the file's first sector on the device (Microsoft FAT specification, 3 and 4). */

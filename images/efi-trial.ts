@@ -1,0 +1,83 @@
+// What became of a boot loader that was to be tried once: it came up and is switched to, it did not and is given up, or nobody has booted yet.
+import { readFile } from 'node:fs/promises'
+import { type Component, isPsyblobError } from '../core/mod.ts'
+import { follow } from './current.ts'
+import { filesOf, loaderName, newLoader, readEfi } from './efi-content.ts'
+import type { EfiPartition } from './efi-partition.ts'
+import { dropNext, sealEfi, switchLoaders } from './efi-switch.ts'
+import { bootedLoader, dropTrial } from './esp/loader-state.ts'
+import { avoidRelease, changeKnown } from './known.ts'
+import { type Node, trustOf, withEfi } from './node.ts'
+
+/** `none`: there is no trial. */
+export type TrialEnd = 'none' | 'pending' | 'kept' | 'failed'
+
+/** Errors: `locked` when the loader came up and the partition is mounted, `conflict`. */
+export async function finishTrial(node: Node, component: Component, partition: EfiPartition): Promise<TrialEnd> {
+  const { key } = trustOf(component)
+  const { loader, next, sealed } = await readEfi(partition, { product: component.name, key })
+  if (loader.asked === undefined) return 'none'
+  const { name, serial } = next?.manifest ?? { name: component.name, serial: '' }
+  if (next === undefined) {
+    await partition.makeWritable()
+    await dropTrial(partition.state)
+    return 'none'
+  }
+  const booted = bootedLoader(await commandLine(node))
+  if (booted === loader.asked.id) {
+    await partition.makeWritable()
+    try {
+      await switchLoaders(partition, next)
+    } catch (error) {
+      if (!isPsyblobError(error, 'corrupt')) throw error
+      node.report({
+        type: 'warning',
+        text: `${name} ${serial}: the boot loader that was tried is damaged now, and is given up: ${error.message}`,
+      })
+      await dropTrial(partition.state)
+      return 'none'
+    }
+    await sealEfi(partition, next, sealed.state === 'release' ? sealed.release : undefined)
+    await changeKnown(node, component, next, (known) =>
+      (known.floor ?? 0) >= next.manifest.serial ? known : { ...known, floor: next.manifest.serial },
+    )
+    await follow(node, component.name, next, key)
+    return 'kept'
+  }
+  if (booted === undefined || loader.begun !== loader.asked.trial) return 'pending'
+  node.report({
+    type: 'warning',
+    text: `the boot loader of ${name} ${serial} did not boot: the old one stays, and ${serial} is not installed again by itself`,
+  })
+  await avoidRelease(node, component, next, true)
+  await partition.makeWritable()
+  await dropTrial(partition.state)
+  for (const { path } of filesOf(next.manifest)) {
+    const loaderOf = loaderName(path)
+    if (loaderOf !== undefined) await partition.files.remove(newLoader(loaderOf))
+  }
+  await dropNext(partition)
+  return 'failed'
+}
+
+/** An image on another machine was not booted here, whatever this machine runs from. */
+async function commandLine({ cmdline, disk }: Node): Promise<string> {
+  if (cmdline !== undefined) return cmdline
+  return disk === undefined ? readFile('/proc/cmdline', 'utf8').catch(() => '') : ''
+}
+
+/** The same for every EFI partition of the composition, after a boot that went well. What keeps it from being done is told, and fails nothing. */
+export async function finishTrials(node: Node): Promise<void> {
+  for (const component of node.components) {
+    if (component.target.kind !== 'esp') continue
+    try {
+      await withEfi(node, component, async (partition) => {
+        if ((await finishTrial(node, component, partition)) === 'kept')
+          node.report({ type: 'step', step: 'switch', about: `${component.name}: the new boot loader came up and is in its place` })
+      })
+    } catch (error) {
+      if (!isPsyblobError(error) || error.code === 'interrupted') throw error
+      node.report({ type: 'warning', text: `${component.name}: the trial of the boot loader is not ended: ${error.message}` })
+    }
+  }
+}

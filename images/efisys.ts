@@ -1,0 +1,348 @@
+// Writes a release onto the EFI partition: whenever the power goes, there is a boot loader, old or new, and it is whole (spec/efisys.md).
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { PsyblobError, type PublicKey, type Report, visible } from '../core/mod.ts'
+import {
+  type Assembled,
+  assemble,
+  cidOfBytes,
+  dropParts,
+  type EntryPlan,
+  type LocalStore,
+  type Meter,
+  type Mirrors,
+  planRelease,
+  readBack,
+  type VerifiedManifest,
+  writeWhole,
+} from '../store/mod.ts'
+import { lineOf, type PlanLine } from './apply.ts'
+import {
+  bootFolder,
+  checkEntries,
+  cidAt,
+  type EfiContent,
+  type FileEntry,
+  filesOf,
+  following,
+  idEntry,
+  loaderName,
+  newLoader,
+  ownerOf,
+  placeOf,
+  readEfi,
+} from './efi-content.ts'
+import type { EfiPartition } from './efi-partition.ts'
+import { dropFillers, dropNext, makeReady, requireSwitch, sealEfi, switchLoaders } from './efi-switch.ts'
+import { askTrial, dropTrial } from './esp/loader-state.ts'
+
+export type EfiApplyOptions = {
+  readonly product: string
+  readonly key: PublicKey
+  readonly release: VerifiedManifest
+  readonly partition: EfiPartition
+  readonly store: LocalStore
+  readonly mirrors: Mirrors
+  readonly meter: Meter
+  /** Write every file again, take over another product's partition, and switch the boot loader without a trial. */
+  readonly force: boolean
+  readonly dryRun: boolean
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+export type EfiApplied = {
+  /** The partition was written, or would be. */
+  readonly changed: boolean
+  /** The release's boot loader waits for the next boot, or would. */
+  readonly onTrial: boolean
+  readonly bytes: { readonly total: number; readonly fetched: number; readonly reused: number; readonly written: number }
+  readonly requests: number
+  readonly plan: readonly PlanLine[]
+}
+
+/** What there is to do for one file. */
+type Line = {
+  readonly entry: FileEntry
+  readonly isHeld: boolean /** A boot loader that is another than the one in its place. */
+  readonly isNewLoader: boolean
+}
+
+type Survey = {
+  readonly content: EfiContent
+  readonly lines: readonly Line[]
+  readonly toWrite: readonly FileEntry[]
+  readonly tries: boolean
+}
+
+/** Errors: `unsupported`, `conflict`, `no-space`, `locked`, `unavailable`, `corrupt`. */
+export async function applyEfi(options: EfiApplyOptions): Promise<EfiApplied> {
+  const { release, force, meter, report, dryRun } = options
+  checkEntries(release.manifest)
+  report({ type: 'step', step: 'plan' })
+  const survey = await surveyOf(options)
+  const { content, lines, toWrite, tries } = survey
+  const total = release.manifest.size
+  const outcome = (
+    changed: boolean,
+    onTrial: boolean,
+    moved: { reused: number; written: number },
+    plan: readonly PlanLine[] = [],
+  ): EfiApplied => ({
+    changed,
+    onTrial,
+    bytes: { total, fetched: meter.bytes, ...moved },
+    requests: meter.requests,
+    plan,
+  })
+  const isNext = content.next?.cid === release.cid
+  const isSealed = content.sealed.state === 'release' && content.sealed.release.cid === release.cid
+  const isWhole = toWrite.length === 0
+  if (isWhole && !force && isNext && tries && content.loader.asked !== undefined) return outcome(false, true, { reused: total, written: 0 })
+  if (isWhole && isSealed && content.next === undefined && content.loader.asked === undefined && !lines.some((line) => line.isNewLoader))
+    return outcome(false, false, { reused: total, written: 0 })
+  if (lines.some((line) => line.isNewLoader) && !tries) requireSwitch(options.partition)
+
+  const work = join(options.store.dir, `.efi-${options.product}`)
+  const held = dryRun ? await mkdtemp(join(tmpdir(), 'psyblob-efi-')) : join(work, 'held')
+  try {
+    const plans = await planFiles(options, survey, { held, parts: join(work, 'parts') })
+    await requireRoom(options, survey)
+    const plan = plans.map(lineOf)
+    const sum = (pick: (line: PlanLine) => number) => plan.reduce((all, line) => all + pick(line), 0)
+    const kept = total - toWrite.reduce((all, { bin }) => all + bin.size, 0)
+    const moved = { reused: kept + sum((line) => line.reuse), written: toWrite.reduce((all, { bin }) => all + bin.size, 0) }
+    if (dryRun) {
+      const would = outcome(true, tries, moved, plan)
+      return {
+        ...would,
+        bytes: { ...would.bytes, fetched: meter.bytes + sum((line) => line.fetch) },
+        requests: meter.requests + sum((line) => line.requests),
+      }
+    }
+    await install(options, survey, { plans, parts: join(work, 'parts') })
+    await rm(work, { recursive: true, force: true })
+    return outcome(true, tries, moved, plan)
+  } finally {
+    await rm(held, { recursive: true, force: true })
+  }
+}
+
+/** Compares every byte that is there with the release. */
+async function surveyOf({ partition, release, product, key, force, signal }: EfiApplyOptions): Promise<Survey> {
+  const content = await readEfi(partition, { product, key })
+  if (!force) await refuseOther(partition, product)
+  const lines: Line[] = []
+  for (const entry of filesOf(release.manifest)) {
+    signal?.throwIfAborted()
+    const name = loaderName(entry.path)
+    const isCurrent = (await cidAt(partition, placeOf(entry)).catch(ifCorrupt)) === entry.bin.cid
+    const isBeside = name !== undefined && !isCurrent && (await cidAt(partition, newLoader(name)).catch(ifCorrupt)) === entry.bin.cid
+    lines.push({ entry, isHeld: isCurrent || isBeside, isNewLoader: name !== undefined && !isCurrent })
+  }
+  const toWrite = lines.filter(({ entry, isHeld }) => !isHeld || (force && loaderName(entry.path) === undefined)).map(({ entry }) => entry)
+  const tries =
+    !force &&
+    lines.some((line) => line.isNewLoader) &&
+    filesOf(release.manifest).some(({ path }) => path === idEntry) &&
+    (await knowsTrials(partition, content))
+  return { content, lines, toWrite, tries }
+}
+
+/** A file that cannot be read is one that has to be written. */
+function ifCorrupt(error: unknown): undefined {
+  if (error instanceof PsyblobError && error.code === 'corrupt') return undefined
+  throw error
+}
+
+/** Throws `conflict` when another product has the partition: each would wipe out the other's boot loader. */
+async function refuseOther(partition: EfiPartition, product: string): Promise<void> {
+  const owner = await ownerOf(partition)
+  if (owner === undefined || owner === product) return
+  throw new PsyblobError('conflict', `the EFI partition ${visible(partition.label)} belongs to product ${visible(owner)}`, {
+    hint: `say --force to give it to ${product}`,
+  })
+}
+
+/** The boot loader in its place is one of ours: the manifest says so, or the release that was being sealed when the power went. */
+async function knowsTrials(partition: EfiPartition, { sealed, next }: EfiContent): Promise<boolean> {
+  const ours = [sealed.state === 'release' ? sealed.release : undefined, next].filter((release) => release !== undefined)
+  for (const { manifest } of ours) {
+    const files = filesOf(manifest)
+    if (!files.some(({ path }) => path === idEntry)) continue
+    for (const { path, bin } of files) {
+      const name = loaderName(path)
+      if (name !== undefined && (await cidAt(partition, `${bootFolder}/${name}.EFI`).catch(ifCorrupt)) === bin.cid) return true
+    }
+  }
+  return false
+}
+
+type Folders = { readonly held: string; readonly parts: string }
+
+/** How the files that are not there come: from those that are, as far as they go, else from the remotes. */
+async function planFiles(options: EfiApplyOptions, { content, toWrite }: Survey, { held, parts }: Folders): Promise<readonly EntryPlan[]> {
+  const { release, partition, store, mirrors, report, signal, dryRun } = options
+  if (toWrite.length === 0) return []
+  const before = content.sealed.state === 'release' ? content.sealed.release.manifest : undefined
+  const places = new Map(
+    [...(before === undefined ? [] : filesOf(before)), ...filesOf(release.manifest)].map((entry) => [entry.path, entry]),
+  )
+  await rm(held, { recursive: true, force: true })
+  for (const entry of places.values()) {
+    const bytes = await partition.files.read(placeOf(entry)).catch(ifCorrupt)
+    if (bytes !== undefined) await writeWhole(join(held, entry.path), bytes)
+  }
+  return planRelease({
+    manifest: { ...release.manifest, records: toWrite },
+    target: undefined,
+    others: [{ dir: held, manifest: before }],
+    parts,
+    store,
+    mirrors,
+    force: false,
+    keepIndexes: !dryRun,
+    frugal: false,
+    adopt: false,
+    report,
+    signal,
+  })
+}
+
+/** Old and new lie side by side. Throws `no-space` before anything is written. */
+async function requireRoom({ partition, release }: EfiApplyOptions, { toWrite }: Survey): Promise<void> {
+  const { files, label } = partition
+  const { free, cluster } = await files.room()
+  const clusters = (size: number) => Math.ceil(size / cluster) * cluster
+  const there = await files.list()
+  const goes = new Set([following.body, following.signatures].map((path) => path.toLowerCase()))
+  for (const { path } of toWrite) {
+    const name = loaderName(path)
+    if (name !== undefined) for (const old of [`${bootFolder}/${name}.OLD`, newLoader(name)]) goes.add(old.toLowerCase())
+  }
+  const freed = there.filter(({ path }) => goes.has(path.toLowerCase())).reduce((all, { size }) => all + clusters(size), 0)
+  const folders = new Set(there.map(({ path }) => dirname(path).toLowerCase()))
+  const touched = new Set([dirname(following.body), ...toWrite.map((entry) => dirname(placeOf(entry)))])
+  const { body, signatures } = release.signed
+  const needed =
+    toWrite.reduce((all, { bin }) => all + clusters(bin.size), 0) +
+    2 * (clusters(body.length) + clusters(signatures.length)) +
+    // a folder may need a cluster more for the new names; one that is not there needs one for itself
+    [...touched].reduce((all, folder) => all + cluster * (folders.has(folder.toLowerCase()) ? 1 : folder.split('/').length), 0)
+  if (needed <= free + freed) return
+  throw new PsyblobError(
+    'no-space',
+    `the EFI partition ${visible(label)} is too small: ${needed - free - freed} bytes are missing, ${needed} are needed; nothing was written`,
+    { hint: 'remove files from it that nobody needs, or publish a smaller release' },
+  )
+}
+
+type Planned = { readonly plans: readonly EntryPlan[]; readonly parts: string }
+
+async function install(options: EfiApplyOptions, survey: Survey, { plans, parts }: Planned): Promise<void> {
+  const { partition, release, report, signal } = options
+  const { content, lines, tries } = survey
+  const { files, state } = partition
+  report({ type: 'step', step: 'fetch' })
+  await dropParts(parts, new Set(filesOf(release.manifest).map(({ bin }) => bin.cid)))
+  const assembled = plans.length === 0 ? [] : await assemble({ plans, parts, mirrors: options.mirrors, report, signal })
+  const bytesOf = await checkedParts(assembled)
+  signal?.throwIfAborted()
+  await partition.makeWritable()
+
+  report({ type: 'step', step: 'write', about: visible(partition.label) })
+  // a boot loader that is half written must not be asked for
+  await dropTrial(state)
+  await dropFillers(partition)
+  if (content.next?.cid !== release.cid) {
+    await dropNext(partition)
+    await files.write(following.signatures, release.signed.signatures)
+    await files.write(following.body, release.signed.body)
+  }
+  await dropStale(partition, survey)
+  for (const one of assembled) {
+    const { entry } = one.plan
+    const name = loaderName(entry.path)
+    if (name !== undefined) {
+      await files.remove(`${bootFolder}/${name}.OLD`)
+      await files.remove(newLoader(name))
+    }
+    await files.write(name === undefined ? placeOf(entry) : newLoader(name), await bytesOf(one))
+  }
+
+  report({ type: 'step', step: 'read back' })
+  let done = 0
+  for (const { entry, isNewLoader } of lines) {
+    const name = loaderName(entry.path)
+    const place = isNewLoader && name !== undefined ? newLoader(name) : placeOf(entry)
+    const got = await cidAt(partition, place)
+    if (got !== entry.bin.cid) {
+      throw new PsyblobError(
+        'corrupt',
+        `reading back ${place} on ${visible(partition.label)}: expected ${entry.bin.cid}, got ${got ?? 'nothing'}`,
+        {
+          hint: 'the old boot loader is in its place. Run the same command again; if it happens twice, the disk is failing',
+        },
+      )
+    }
+    done += entry.bin.size
+    report({ type: 'bytes', done, total: release.manifest.size })
+  }
+
+  if (tries) {
+    if (partition.loaders !== undefined) for (const name of newLoaders(lines)) await makeReady(partition, name)
+    await askTrial(state, await loaderId(partition))
+    return
+  }
+  report({ type: 'step', step: 'switch' })
+  await switchLoaders(partition, release)
+  await sealEfi(partition, release, content.sealed.state === 'release' ? content.sealed.release : undefined)
+}
+
+/** Beside a boot loader that stays lies the one before it, if the power went at the right moment; anything else was given up. */
+async function dropStale(partition: EfiPartition, { content, lines }: Survey): Promise<void> {
+  const before = content.sealed.state === 'release' ? filesOf(content.sealed.release.manifest) : []
+  for (const { entry, isNewLoader } of lines) {
+    const name = loaderName(entry.path)
+    if (name === undefined || isNewLoader) continue
+    const beside = await cidAt(partition, newLoader(name)).catch(ifCorrupt)
+    if (!before.some(({ path, bin }) => loaderName(path) === name && bin.cid === beside)) await partition.files.remove(newLoader(name))
+  }
+}
+
+function newLoaders(lines: readonly Line[]): readonly string[] {
+  return lines.filter(({ isNewLoader }) => isNewLoader).flatMap(({ entry }) => loaderName(entry.path) ?? [])
+}
+
+/** The files that were fetched, each compared with its name before it is written anywhere else. */
+async function checkedParts(assembled: readonly Assembled[]): Promise<(one: Assembled) => Promise<Uint8Array>> {
+  for (const { plan, part, following: reading } of assembled) {
+    const { cid } = await (reading?.finish({}) ?? readBack(part ?? '', {}))
+    if (cid === plan.entry.bin.cid) continue
+    if (part !== undefined) await rm(part, { force: true })
+    throw new PsyblobError('corrupt', `${plan.entry.path}: expected ${plan.entry.bin.cid}, got ${cid}`, {
+      hint: 'run the same command again',
+    })
+  }
+  return async ({ plan, part }) => {
+    const bytes = await readFile(part ?? '')
+    const cid = cidOfBytes(bytes)
+    if (cid !== plan.entry.bin.cid)
+      throw new PsyblobError('corrupt', `${plan.entry.path}: expected ${plan.entry.bin.cid}, got ${cid}`, {
+        hint: 'run the same command again',
+      })
+    return bytes
+  }
+}
+
+/** The id of the release's boot loader: what it says of itself on the kernel's command line. */
+async function loaderId({ files }: EfiPartition): Promise<string> {
+  const text = Buffer.from((await files.read(idEntry.slice(1))) ?? [])
+    .toString('latin1')
+    .trimEnd()
+  if (/^[\w.-]{1,64}$/.test(text)) return text
+  throw new PsyblobError('malformed', `${idEntry} is no id of a boot loader: "${visible(text.slice(0, 80))}"`, {
+    hint: 'the publisher makes the release with psyblob build efisys; --force switches without a trial',
+  })
+}

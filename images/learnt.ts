@@ -1,0 +1,52 @@
+// What slots teach a node that has lost its trusted state, as one with its store in memory does at every boot (spec/trust.md 3).
+import { type Component, isPsyblobError } from '../core/mod.ts'
+import { firstKnown, knownOf, readState, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { slotContent } from './current.ts'
+import { type Node, openMachineOf, trustOf } from './node.ts'
+
+/**
+ * The trusted state, with what a good slot says when nothing was ever accepted from a remote. To be asked before a pointer or a manifest
+ * is accepted. With `keep` what was learnt is persisted at once, for the next step may be to write over that slot.
+ */
+export async function readTrusted(node: Node, component: Component, { keep }: { readonly keep: boolean }): Promise<State> {
+  const state = await readState(node.store.dir)
+  const trust = trustOf(component)
+  const known = knownOf(state, trust)
+  if (known?.seen !== undefined || component.target.kind !== 'slots') return state
+  const release = await newestGood(node, component)
+  const repo = known?.repo ?? trust.repo
+  if (release === undefined || (repo !== undefined && repo !== release.manifest.repo)) return state
+  const { serial } = release.manifest
+  node.report({ type: 'trace', text: `${component.name}: serial ${serial} in a good slot is what nothing older replaces` })
+  const learnt = {
+    ...(known ?? firstKnown(state, trust, release.manifest.repo)),
+    seen: { serial, manifest: release.cid },
+    floor: Math.max(serial, known?.floor ?? 0),
+  }
+  const next = { ...state, products: { ...state.products, [component.name]: learnt } }
+  if (keep) await writeState(node.store.dir, next)
+  return next
+}
+
+/** The release with the highest serial in a slot that is known to boot. A machine that cannot be looked at teaches nothing. */
+async function newestGood(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+  const { key } = trustOf(component)
+  try {
+    const machine = await openMachineOf(node, component)
+    try {
+      let newest: VerifiedManifest | undefined
+      for (const name of (await machine.bootloader.read()).good) {
+        const content = await slotContent(machine, name, { product: component.name, key })
+        if (content.state !== 'release') continue
+        if (newest === undefined || content.release.manifest.serial > newest.manifest.serial) newest = content.release
+      }
+      return newest
+    } finally {
+      await machine.close()
+    }
+  } catch (error) {
+    if (!isPsyblobError(error) || error.code === 'interrupted') throw error
+    node.report({ type: 'trace', text: `nothing is learnt from the slots of ${component.name}: ${error.message}` })
+    return undefined
+  }
+}
