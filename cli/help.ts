@@ -54,6 +54,36 @@ const values: Readonly<Record<string, string>> = {
   '--expires': 'DAYS',
   '--path': 'PATH',
   '--password-file': 'FILE',
+  '--recipe': 'FILE',
+  '--out': 'OUT',
+  '--modules': 'DIR',
+  '--cache': 'DIR',
+  '--menu': 'SECONDS',
+  '--serial': 'SPEED',
+  '--command-line': 'WORDS',
+  '--os': 'PRODUCT',
+  '--efisys': 'PRODUCT',
+  '--slots': 'a|both',
+  '--size': 'SIZE',
+  '--slot-size': 'SIZE',
+  '--data-size': 'SIZE',
+  '--secret-tarball': 'FILE',
+  '--secret': 'PATH',
+  '--seed': 'TEXT',
+  '--nodename': 'NAME',
+  '--age-key': 'FILE',
+  '--ssh-key': 'FILE',
+  '--pubkey': 'KEY',
+  '--mactab': 'FILE',
+  '--network-interfaces': 'FILE',
+  '--nebula-key': 'FILE',
+  '--nebula-crt': 'FILE',
+  '--nebula-ca': 'FILE',
+  '--file': 'NAME=PATH',
+  '--memory': 'MIB',
+  '--cpus': 'COUNT',
+  '--attach': 'IMAGE',
+  '--vars': 'FILE',
   '--port': 'PORT',
   '--host': 'ADDRESS',
   '--limit': 'COUNT',
@@ -61,6 +91,13 @@ const values: Readonly<Record<string, string>> = {
   '--untrusted-comment': 'TEXT',
   '--description': 'TEXT',
   '--version': 'VERSION',
+  '--every': 'TIME',
+  '--jitter': 'TIME',
+  '--patience': 'TIME',
+  '--health-time': 'TIME',
+  '--health-dir': 'DIR',
+  '--reboot': 'WHEN',
+  '--why': 'TEXT',
 }
 
 /** Everything about one command. */
@@ -91,25 +128,4 @@ export function groupOverview(word: string): string | undefined {
   const below = catalogue.filter(({ path }) => path.length > 1 && path[0] === word)
   if (below.length === 0) return undefined
   return `Usage: psyblob ${word} COMMAND ...\n\n${below.map(({ path, summary }) => `  ${path.join(' ')}  ${summary}\n`).join('')}`
-}
-
-/** The command that looks most like what was typed, if any does. */
-export function nearest(typed: string): string | undefined {
-  const distances = catalogue.map(({ path }) => ({ name: path.join(' '), distance: distance(typed, path.join(' ')) }))
-  const best = distances.sort((one, two) => one.distance - two.distance)[0]
-  return best !== undefined && best.distance <= 2 ? best.name : undefined
-}
-
-/** How many letters have to be changed, added or left out (Levenshtein). */
-function distance(one: string, two: string): number {
-  let row = Array.from({ length: two.length + 1 }, (_, at) => at)
-  for (let left = 1; left <= one.length; left++) {
-    const next = [left]
-    for (let right = 1; right <= two.length; right++) {
-      const same = one[left - 1] === two[right - 1] ? 0 : 1
-      next.push(Math.min((row[right] ?? 0) + 1, (next[right - 1] ?? 0) + 1, (row[right - 1] ?? 0) + same))
-    }
-    row = next
-  }
-  return row[two.length] ?? 0
 }

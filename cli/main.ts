@@ -1,10 +1,11 @@
 // psyblob: from the words typed to an exit status. Only the module of the command that was typed is loaded.
 import { readFileSync } from 'node:fs'
 import { exitBug, exitCodes } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
 import { visible } from '../core/visible.ts'
 import { nameBareFlags } from './bare-flags.ts'
-import { findEntry } from './catalogue.ts'
-import { groupOverview, nearest, overview } from './help.ts'
+import { catalogue, findEntry } from './catalogue.ts'
+import { groupOverview, overview } from './help.ts'
 
 const { stdout, stderr } = process
 
@@ -27,16 +28,31 @@ async function main(argv: readonly string[]): Promise<number> {
   const words = [...argv.slice(flags), ...argv.slice(0, flags)]
   const entry = findEntry(words)
   if (entry === undefined) return unknownCommand(words)
+  if (entry.path[0] === 'build' && typeof PSYBLOB_VERSION === 'string') return buildsNothing(words)
   const { run } = await import('./run.ts')
   return run(entry, entry.path[0] === 'verify' ? nameBareFlags(words) : words)
 }
 
+/** Put in by the bundler where there is no package.json to ask. */
+declare const PSYBLOB_VERSION: string | undefined
+
 /** The version, and with `verbose` what it runs on. */
 async function versionText(verbose: boolean): Promise<string> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  const version =
+    typeof PSYBLOB_VERSION === 'string'
+      ? PSYBLOB_VERSION
+      : (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
   if (!verbose) return `psyblob ${version}\n`
   const { blake3 } = await import('../store/blake3.ts')
   return `psyblob ${version}\nBLAKE3 engine: ${blake3().name}\nNode.js ${process.version}, ${process.platform} ${process.arch}\n`
+}
+
+/** An image has neither the packages nor the tools for it. */
+function buildsNothing(argv: readonly string[]): number {
+  const [what, hint] = ['this psyblob is part of an image, and builds none', 'build where psyblob was installed with npm']
+  if (argv.includes('--json')) stdout.write(`${JSON.stringify({ error: { code: 'unsupported', message: what, hint } })}\n`)
+  stderr.write(`psyblob: unsupported: ${what}\n  hint: ${hint}\n`)
+  return exitCodes.unsupported
 }
 
 function unknownCommand(argv: readonly string[]): number {
@@ -46,7 +62,8 @@ function unknownCommand(argv: readonly string[]): number {
     stdout.write(below)
     return argv.length === 1 ? exitCodes.usage : 0
   }
-  const guess = nearest(argv.slice(0, below === undefined ? 1 : 2).join(' '))
+  const names = catalogue.map(({ path }) => path.join(' '))
+  const guess = nearest(argv.slice(0, below === undefined ? 1 : 2).join(' '), names)
   const what = first.startsWith('-')
     ? 'no command given'
     : `no command called ${visible(argv.slice(0, below === undefined ? 1 : 2).join(' '))}`

@@ -1,7 +1,8 @@
 // psyblob apply
 import { Command, Option } from 'clipanion'
 import { PsyblobError, visible } from '../../core/mod.ts'
-import { applyProduct, componentOf } from '../../images/mod.ts'
+import { applyEfiProduct, applyProduct, componentOf } from '../../images/mod.ts'
+import { efiText, printableEfi } from '../efi-text.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
 
@@ -11,10 +12,11 @@ export class Apply extends NodeCommand {
     category: 'Node',
     description: 'Write a release into a slot: the newest, one by name, or one from a file',
     details:
-      'Without a slot: the one that is not in use. The booted slot is refused. A release older than one that has proved to boot here is refused; psyblob rollback goes back to the other slot.',
+      'Without a slot: the one that is not in use. The booted slot is refused. A release older than one that has proved to boot here is refused; psyblob rollback goes back to the other slot. A product of the EFI partition has no slot: its new boot loader is tried once at the next boot; with --force it is switched to at once.',
     examples: [
       ['The newest release', '$0 apply os'],
       ['A certain one into slot b', '$0 apply os b --version 17'],
+      ['The EFI partition of an image', '$0 apply efisys --key os.pub --remote https://os.example/ --disk disk.img'],
       ['From a downloaded folder', '$0 apply os --path /mnt/stick/manifests/os/17'],
     ],
   })
@@ -31,6 +33,22 @@ export class Apply extends NodeCommand {
     if (this.version !== undefined && this.folder !== undefined)
       throw new PsyblobError('usage', '--version and --path exclude each other', { hint: 'give one of them' })
     const node = await this.node([this.product])
+    const component = componentOf(node, this.product)
+    if (component.target.kind === 'esp') {
+      if (this.slot !== undefined)
+        throw new PsyblobError('usage', `product ${this.product} has no slots: it lies on the EFI partition`, {
+          hint: 'leave the slot out',
+        })
+      const result = await applyEfiProduct(node, component, {
+        version: this.version,
+        path: this.folder,
+        force: this.isForced,
+        dryRun: this.isDryRun,
+      })
+      this.ui.json(printableEfi(result, this.isDryRun))
+      this.ui.data(efiText(result, this.isDryRun))
+      return
+    }
     const request = {
       slot: slotName('the slot', this.slot),
       version: this.version,
@@ -39,7 +57,7 @@ export class Apply extends NodeCommand {
       activate: !this.isKeepingOrder,
       dryRun: this.isDryRun,
     }
-    const result = await applyProduct(node, componentOf(node, this.product), request)
+    const result = await applyProduct(node, component, request)
     this.ui.json({ ...result, dryRun: this.isDryRun })
     const { serial, version, slot, changed, activated, bytes, requests } = result
     const verb = this.isDryRun ? (changed ? 'would be written to' : 'is already in') : changed ? 'is in' : 'was already in'

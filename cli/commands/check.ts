@@ -1,7 +1,7 @@
 // psyblob check
 import { Command, Option } from 'clipanion'
 import { exitNo, PsyblobError, visible } from '../../core/mod.ts'
-import { type Checked, check, componentOf, slotComponentsOf } from '../../images/mod.ts'
+import { type Checked, check, checkEfi, componentOf, installableOf } from '../../images/mod.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
 export class Check extends NodeCommand {
@@ -40,8 +40,12 @@ export class Check extends NodeCommand {
       throw new PsyblobError('usage', `check ${release} takes neither --version nor --path`, { hint: `psyblob check PRODUCT --version V` })
     const node = await this.node(this.rest)
     const answers: Checked[] = []
-    for (const component of slotComponentsOf(node, this.rest))
-      answers.push(await check(node, component, { slot: undefined, wanted: { release } }))
+    for (const component of installableOf(node, this.rest))
+      answers.push(
+        component.target.kind === 'esp'
+          ? await checkEfi(node, component, { release })
+          : await check(node, component, { slot: undefined, wanted: { release } }),
+      )
     return answers
   }
 
@@ -55,6 +59,14 @@ export class Check extends NodeCommand {
       })
     const node = await this.node([this.first])
     const wanted = this.file === undefined ? { release: this.version ?? 'latest' } : { path: this.file }
-    return check(node, componentOf(node, this.first), { slot: slotName('the slot', slot), wanted })
+    const component = componentOf(node, this.first)
+    if (component.target.kind === 'esp') {
+      if (slot !== undefined)
+        throw new PsyblobError('usage', `product ${component.name} has no slots: it lies on the EFI partition`, {
+          hint: 'leave the slot out',
+        })
+      return checkEfi(node, component, wanted)
+    }
+    return check(node, component, { slot: slotName('the slot', slot), wanted })
   }
 }

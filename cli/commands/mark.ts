@@ -12,7 +12,7 @@ export class Mark extends NodeCommand {
     category: 'Node',
     description: 'Say that a slot boots well, or that it does not',
     details:
-      'Without a slot: the booted one. Good: the boot loader does not count its tries any more, and nothing older is installed here from now on. Bad: the other slot boots next, and this release is not installed again by itself.',
+      'Without a slot: the booted one. Good: the boot loader does not count its tries any more, and nothing older is installed here from now on; a boot loader on trial that this machine came up by is switched to. Bad: the other slot boots next, and this release is not installed again by itself.',
     examples: [
       ['After the health checks', '$0 mark good'],
       ['This one is broken', '$0 mark bad b'],

@@ -2,6 +2,7 @@
 import { Command, Option } from 'clipanion'
 import { visible } from '../../core/mod.ts'
 import { componentsOf, type Status as ProductStatus, type SlotStatus, status } from '../../images/mod.ts'
+import { efiStatusText } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
 
 export class Status extends NodeCommand {
@@ -29,7 +30,7 @@ export class Status extends NodeCommand {
   }
 
   #print(one: ProductStatus): void {
-    const { product, channel, repo, slots, boot, known, floor, avoided, pointer, upToDate, last, fellBackFrom } = one
+    const { product, channel, repo, slots, boot, known, floor, avoided, hold, pointer, upToDate, last, fellBackFrom } = one
     this.ui.data(`${product}, channel ${channel}${repo === null ? '' : ` of ${repo}`}\n`)
     this.ui.table(
       slots.map((slot) => [
@@ -41,6 +42,7 @@ export class Status extends NodeCommand {
         visible(slot.place),
       ]),
     )
+    if (one.efi !== null) this.ui.data(efiStatusText(one.efi))
     if (boot !== null) {
       const copies = boot.copies.every((copy) => copy === 'valid') ? '' : `; copies: ${boot.copies.join(', ')}`
       const tries = boot.tries === undefined ? 'tries unreadable' : `${boot.tries} of 3 tries used`
@@ -57,6 +59,8 @@ export class Status extends NodeCommand {
     if (floor !== null) this.ui.data(`  nothing older than ${floor} is installed\n`)
     if (avoided.length > 0)
       this.ui.data(`  not installed by itself: ${avoided.join(', ')} (did not boot, rolled back or marked bad here)\n`)
+    if (hold !== null)
+      this.ui.data(`  held since ${hold.at}${hold.why === '' ? '' : `: ${visible(hold.why)}`}; psyblob unhold ${product} lets it go on\n`)
     if (pointer !== null) this.ui.data(`  pointer: version ${pointer.version}, ${pointer.freshness}, expires ${pointer.expires}\n`)
     if (last !== null)
       this.ui.data(`  last: ${last.command} at ${last.at}: ${last.result}${last.message === '' ? '' : `: ${visible(last.message)}`}\n`)

@@ -1,9 +1,11 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
 import { exitCodes, isPsyblobError, type PsyblobError, visible } from '../../core/mod.ts'
-import { openRun, type Synced, slotComponentsOf, sync } from '../../images/mod.ts'
+import { type EfiResult, installableOf, openRun, type Synced, sync, syncEfi } from '../../images/mod.ts'
+import { efiText, printableEfi } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
-import { bytesText, countText, secondsText } from '../ui/sizes.ts'
+import { syncedJson, syncedText } from '../synced-text.ts'
+import { bytesText } from '../ui/sizes.ts'
 
 export class Sync extends NodeCommand {
   static override paths = [['sync']]
@@ -31,7 +33,7 @@ export class Sync extends NodeCommand {
 
   async work(): Promise<number> {
     const node = await this.node(this.products)
-    const components = slotComponentsOf(node, this.products)
+    const components = installableOf(node, this.products)
     const options = {
       dryRun: this.isDryRun,
       force: this.isForced,
@@ -39,10 +41,16 @@ export class Sync extends NodeCommand {
       path: this.folder,
       reboot: this.isRebooting,
     }
-    const results: Synced[] = []
+    const results: (Synced | EfiResult)[] = []
     const failures: { readonly product: string; readonly error: PsyblobError }[] = []
     for (const component of components) {
       try {
+        if (component.target.kind === 'esp') {
+          const result = await syncEfi(node, component, options)
+          results.push(result)
+          this.ui.data(efiText(result, this.isDryRun))
+          continue
+        }
         const result = await sync(node, component, options)
         results.push(result)
         this.#print(result)
@@ -53,13 +61,17 @@ export class Sync extends NodeCommand {
         this.ui.tell(error, component.name)
       }
     }
-    const printed = results.map((result) => printable(result, this.isDryRun))
+    const printed = results.map((result) => ('slot' in result ? syncedJson(result, this.isDryRun) : printableEfi(result, this.isDryRun)))
     const failed = failures.map(({ product, error: { code, message, hint } }) => ({
       product,
       error: { code, message, hint: hint ?? null },
     }))
     this.ui.json(components.length === 1 ? printed[0] : [...printed, ...failed])
-    if (results.some((result) => result.pending) && !this.isDryRun && this.disk === undefined) {
+    if (
+      results.some((result) => ('slot' in result ? result.pending : this.isRebooting && result.changed && result.onTrial)) &&
+      !this.isDryRun &&
+      this.disk === undefined
+    ) {
       this.ui.say('rebooting')
       await openRun(this.ui.report)(['reboot'])
     }
@@ -67,33 +79,19 @@ export class Sync extends NodeCommand {
   }
 
   #print(result: Synced): void {
-    const { product, serial, version, slot, changed, activated, bytes, requests, seconds, plan, held } = result
-    const name = `${product} ${serial} (${visible(version)})`
-    if (held !== undefined) this.ui.data(`${name} is not installed: ${held}\n`)
-    else if (!changed && !activated)
-      this.ui.data(`${name} is in slot ${slot}: nothing to do (${countText(requests, 'request')}, ${secondsText(seconds)})\n`)
-    else {
-      if (this.isDryRun)
-        this.ui.table([
-          ['entry', 'how', 'size', 'fetch', 'reuse', 'requests'],
-          ...plan.map((line) => [
-            visible(line.path),
-            line.how,
-            bytesText(line.size),
-            bytesText(line.fetch),
-            bytesText(line.reuse),
-            String(line.requests),
-          ]),
-        ])
-      const verb = this.isDryRun ? 'would be written to' : changed ? 'is in' : 'was already in'
-      const next = activated ? `, which ${this.isDryRun ? 'would boot' : 'boots'} next` : ''
-      this.ui.data(
-        `${name} ${verb} slot ${slot}${next}: ${bytesText(bytes.fetched)} fetched in ${countText(requests, 'request')}, ${bytesText(bytes.reused)} reused, ${bytesText(bytes.written)} written, ${secondsText(seconds)}\n`,
-      )
-    }
+    const { changed, activated, plan, held } = result
+    if (this.isDryRun && held === undefined && (changed || activated))
+      this.ui.table([
+        ['entry', 'how', 'size', 'fetch', 'reuse', 'requests'],
+        ...plan.map((line) => [
+          visible(line.path),
+          line.how,
+          bytesText(line.size),
+          bytesText(line.fetch),
+          bytesText(line.reuse),
+          String(line.requests),
+        ]),
+      ])
+    this.ui.data(syncedText(result, this.isDryRun))
   }
-}
-
-function printable({ held, pending: _, ...result }: Synced, dryRun: boolean) {
-  return { ...result, dryRun, held: held ?? null }
 }

@@ -1,7 +1,7 @@
 // psyblob verify
 import { Command, Option } from 'clipanion'
 import { exitCodes } from '../../core/mod.ts'
-import { type Audit, slotComponentsOf, verifyRemotes, verifySlots, verifyStore } from '../../images/mod.ts'
+import { type Audit, installableOf, verifyEfi, verifyRemotes, verifySlots, verifyStore } from '../../images/mod.ts'
 import { auditText } from '../audit-text.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
@@ -31,10 +31,12 @@ export class Verify extends NodeCommand {
     const { wantsStore, wantsRemotes } = this
     const node = await this.node(this.products)
     const audits: Audit[] = []
-    for (const component of slotComponentsOf(node, this.products)) {
+    for (const component of installableOf(node, this.products)) {
       if (wantsStore) audits.push(await verifyStore(node, component))
       if (wantsRemotes) audits.push(...(await verifyRemotes(node, component)))
-      if ((!wantsStore && !wantsRemotes) || slot !== undefined) audits.push(...(await verifySlots(node, component, slot)))
+      if (component.target.kind === 'esp') {
+        if (!wantsStore && !wantsRemotes) audits.push(await verifyEfi(node, component))
+      } else if ((!wantsStore && !wantsRemotes) || slot !== undefined) audits.push(...(await verifySlots(node, component, slot)))
     }
     this.ui.json(
       audits.map(({ error, ...audit }) => ({
@@ -47,7 +49,7 @@ export class Verify extends NodeCommand {
     const refused = audits.find((audit) => audit.error !== undefined)?.error
     if (refused !== undefined) return exitCodes[refused.code]
     if (audits.every((audit) => audit.findings.length === 0)) return 0
-    this.ui.say('psyblob repair mends a slot, fetching only what is bad')
+    this.ui.say('psyblob repair mends a slot, psyblob apply the EFI partition, fetching only what is bad')
     return exitCodes.corrupt
   }
 }
