@@ -20,7 +20,22 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   '@noble/hashes': ['core/secret-key.ts'],
   'fs-extra': ['store/files.ts'],
   // schemas of our own documents
-  valibot: ['core/', 'store/state.ts', 'store/repository.ts', 'store/link-memory.ts'],
+  valibot: [
+    'core/',
+    'store/state.ts',
+    'store/attempts.ts',
+    'store/repository.ts',
+    'store/link-memory.ts',
+    'images/builders/recipe-schema.ts',
+  ],
+  // puts an application into a Node binary, as Node's own documentation does it
+  postject: ['images/builders/program.ts'],
+  // zstd 1.5.5 wherever it runs: what it made once it makes again
+  '@bokuweb/zstd-wasm': ['images/builders/zstd.ts'],
+  // a node's age identity
+  'age-encryption': ['images/builders/age.ts'],
+  // recipes: where each complaint has its line
+  yaml: ['images/builders/recipe-file.ts'],
 }
 
 export type Import = { readonly from: string; readonly to: string }

@@ -1,6 +1,6 @@
 // Finding the slots and the EFI partition: folders and images. What mounts is tested through the command line.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -78,6 +78,29 @@ describe('the booted slot', () => {
 
   test('is what was said when something was said', async () => {
     expect((await openMachine(target, options({ cmdline: 'psyopsos=left', booted: 'b' }))).booted).toBe('b')
+  })
+
+  const [one, two] = ['/dev/loop0', '/dev/loop1']
+  const devices = { kind: 'slots', a: { device: one }, b: { device: two } } as const
+  const record = (slot: string): string => {
+    const path = join(dir, 'boot')
+    writeFileSync(path, `disk=/dev/vda\nslot=${slot}\nlabel=psyopsOS-A\nloader=\n`)
+    return path
+  }
+
+  test.runIf([one, two].every((path) => existsSync(path)))('is the device that the initramfs mounted, whatever labels say', async () => {
+    const booted = async (slot: string) =>
+      (await openMachine(devices, options({ cmdline: 'psyopsos=psyopsOS-A', record: record(slot) }))).booted
+    expect(await booted(two)).toBe('b')
+    expect(await booted(one)).toBe('a')
+    // it runs from another disk: neither is in use
+    expect(await booted('/dev/loop2')).toBe(existsSync('/dev/loop2') ? undefined : 'a')
+    // a record of another time
+    expect(await booted('/dev/gone9')).toBe('a')
+  })
+
+  test('of folders is what the kernel was told, record or not', async () => {
+    expect((await openMachine(folders(), options({ cmdline: 'psyopsos=psyopsOS-B', record: record(one) }))).booted).toBe('b')
   })
 
   test('of a disk image has nothing to do with this machine’s kernel', async () => {

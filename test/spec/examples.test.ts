@@ -99,6 +99,7 @@ describe('the worked example', () => {
     }
     expect(said).toContain(`\n\`\`\`\n${lines.join('\n')}\n\`\`\`\n`)
     expect(said).toContain(`\n\`\`\`\n${await text('store/state.json')}\`\`\`\n`)
+    expect(said).toContain(`\n\`\`\`\n${await text('store/attempts')}\`\`\`\n`)
   })
 
   test('of boot-state.md is what the first sync leaves on the EFI partition', async () => {

@@ -163,6 +163,10 @@ describe('the count of tries', () => {
     expect((await withTries({ tries_for: '1000000001', tries: '3' })).tries).toBe(0)
   })
 
+  test('ends at three: above are tries of the other slot', async () => {
+    expect((await withTries({ tries_for: '1000000001', tries: '5' })).tries).toBe(3)
+  })
+
   test('is left alone by a write, mended when it cannot be read', async () => {
     await withTries({ tries_for: '1000000001', tries: '3' })
     const bootloader = grub(folderStateFiles(dir))

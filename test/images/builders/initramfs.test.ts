@@ -1,0 +1,155 @@
+// The initramfs as a file: what is in it, that it is the same twice, and what it takes to make it. That it boots: test/boot/initramfs.test.ts.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { initramfs } from '../../../images/builders/initramfs.ts'
+import type { Recipe } from '../../../images/builders/recipe.ts'
+import { decompress } from '../../../images/builders/zstd.ts'
+import { openRun } from '../../../images/run.ts'
+
+let dir: string
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'psyblob-initramfs-'))
+  mkdirSync(join(dir, 'bin'))
+  vi.stubEnv('PATH', `${join(dir, 'bin')}:${process.env['PATH']}`)
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+function write(path: string, content: string | Uint8Array, mode = 0o644): void {
+  mkdirSync(dirname(join(dir, path)), { recursive: true })
+  writeFileSync(join(dir, path), content)
+  chmodSync(join(dir, path), mode)
+}
+
+/** The head of a program (elf(5)): for x86_64, with one segment of that type; 3 is the name of what loads its libraries. */
+function program({ machine = 62, segment = 1 } = {}): Uint8Array {
+  const bytes = Buffer.alloc(128)
+  bytes.write('\x7fELF\x02\x01\x01', 'latin1')
+  bytes.writeUInt16LE(machine, 18)
+  bytes.writeBigUInt64LE(64n, 32)
+  bytes.writeUInt16LE(56, 54)
+  bytes.writeUInt16LE(1, 56)
+  bytes.writeUInt32LE(segment, 64)
+  return bytes
+}
+
+function kernelModules(config?: string): void {
+  const at = 'modules/lib/modules/6.1.0'
+  for (const name of ['virtio_blk', 'virtio', 'softdog', 'watchdog', 'squashfs', 'extra']) write(`${at}/kernel/${name}.ko`, `elf ${name}`)
+  write(
+    `${at}/modules.dep`,
+    'kernel/virtio_blk.ko: kernel/virtio.ko\nkernel/virtio.ko:\nkernel/softdog.ko: kernel/watchdog.ko\nkernel/watchdog.ko:\nkernel/squashfs.ko:\nkernel/extra.ko:\n',
+  )
+  if (config !== undefined) write('modules/boot/config-6.1.0', config)
+}
+
+async function build(out = 'initramfs', { modules = [] as readonly string[], epoch = 0, watchdog = 300 } = {}): Promise<Uint8Array> {
+  const recipe = { architecture: 'x86_64', initramfs: { modules, watchdog } } as unknown as Recipe
+  const path = join(dir, out)
+  const context = { run: openRun(() => undefined), report: () => undefined, epoch, work: dir, cache: dir }
+  const artifact = await initramfs(recipe, { out: path, modules: join(dir, 'modules') }, context)
+  const bytes = readFileSync(path)
+  expect(artifact).toEqual({ name: 'initramfs', path, size: bytes.length })
+  return bytes
+}
+
+const file = (archive: Uint8Array, path: string) =>
+  execFileSync('cpio', ['--extract', '--to-stdout', '--quiet', path], { input: archive, encoding: 'utf8' })
+
+describe('an initramfs', () => {
+  beforeEach(() => {
+    kernelModules()
+    write('bin/busybox.static', program(), 0o755)
+  })
+
+  test('is one frame of zstd around a cpio archive, and the same every time', async () => {
+    const bytes = await build()
+    expect(Buffer.compare(await build('again'), bytes)).toBe(0)
+    expect(Buffer.compare(await build('later', { epoch: 1 }), bytes)).not.toBe(0)
+    execFileSync('zstd', ['--test', '--quiet'], { input: bytes })
+    const archive = await decompress(bytes, 'it')
+    const names = execFileSync('cpio', ['--list', '--quiet'], { input: archive, encoding: 'utf8' }).split('\n')
+    expect(names).toEqual(expect.arrayContaining(['init', 'bin/busybox', 'bin/sh', 'bin/switch_root', 'dev/console', 'dev/null', 'proc']))
+    expect(file(archive, 'etc/psyblob/initramfs.conf')).toBe('watchdog=300\n')
+    expect(file(archive, 'init')).toBe(readFileSync(join(import.meta.dirname, '../../../images/guest/init.sh'), 'utf8'))
+  })
+
+  test('lists its modules in the order they are loaded in, each with what it needs; the last resort of watchdogs apart', async () => {
+    const archive = await decompress(await build('initramfs', { modules: ['extra'] }), 'it')
+    const at = '/lib/modules/6.1.0/kernel'
+    expect(file(archive, 'etc/psyblob/modules')).toBe(
+      `${at}/virtio.ko\n${at}/virtio_blk.ko ${at}/virtio.ko\n${at}/squashfs.ko\n${at}/extra.ko\n`,
+    )
+    expect(file(archive, 'etc/psyblob/softdog')).toBe(`${at}/watchdog.ko\n${at}/softdog.ko ${at}/watchdog.ko\n`)
+    expect(file(archive, `${at.slice(1)}/softdog.ko`)).toBe('elf softdog')
+  })
+
+  test('is packed by gzip for a kernel whose configuration does not know zstd', async () => {
+    kernelModules('CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n')
+    expect(file(gunzipSync(await build()), 'etc/psyblob/initramfs.conf')).toBe('watchdog=300\n')
+    kernelModules('CONFIG_RD_ZSTD=y\n')
+    expect(Buffer.from(await build()).readUInt32LE(0)).toBe(0xfd2fb528)
+  })
+
+  test('with a module that the kernel does not have is not made', async () => {
+    await expect(build('initramfs', { modules: ['zfs'] })).rejects.toMatchObject({ code: 'not-found' })
+    expect(existsSync(join(dir, 'initramfs'))).toBe(false)
+  })
+})
+
+describe('the busybox of an initramfs', () => {
+  beforeEach(() => kernelModules())
+  const alone = () => vi.stubEnv('PATH', join(dir, 'bin'))
+
+  test('is the first one that needs no libraries', async () => {
+    write('bin/busybox.static', program({ segment: 3 }), 0o755)
+    write('bin/busybox', program(), 0o755)
+    alone()
+    await build()
+  })
+
+  test('that is not there is named with its package', async () => {
+    alone()
+    await expect(build()).rejects.toMatchObject({
+      code: 'unsupported',
+      message: 'not installed: a static busybox',
+      hint: 'on Debian: apt-get install busybox-static; on Alpine: apk add busybox-static',
+    })
+  })
+
+  test.each([
+    ['needs libraries', program({ segment: 3 })],
+    ['is for another machine', program({ machine: 183 })],
+    ['is no program for 64 bits', '#!/bin/sh\nexec /opt/busybox "$@"\n'],
+  ])('that %s is refused, and says why', async (why, bytes) => {
+    write('bin/busybox', bytes, 0o755)
+    alone()
+    await expect(build()).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining(`bin/busybox ${why}`) })
+  })
+})
+
+describe('init', () => {
+  const script = join(import.meta.dirname, '../../../images/guest/init.sh')
+  const hasBusybox = existsSync('/bin/busybox')
+
+  test('is read without complaint by a POSIX shell', () => {
+    execFileSync('sh', ['-n', script])
+  })
+
+  test.runIf(hasBusybox)('and by busybox, which has every program that it runs', () => {
+    execFileSync('/bin/busybox', ['sh', '-n', script])
+    const there = new Set(execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n'))
+    const source = readFileSync(join(import.meta.dirname, '../../../images/builders/initramfs.ts'), 'utf8')
+    const listed = [...source.slice(source.indexOf('const applets'), source.indexOf('export type')).matchAll(/^ {2}'(.*)',$/gm)].flatMap(
+      ([, line]) => (line ?? '').split(' '),
+    )
+    expect(listed.length).toBeGreaterThan(60)
+    expect(listed.filter((name) => !there.has(name))).toEqual([])
+  })
+})
