@@ -6,6 +6,7 @@ import {
   type ErrorCode,
   isPsyblobError,
   limits,
+  nearest,
   PsyblobError,
   parseCid,
   parsedBy,
@@ -25,7 +26,19 @@ const time = parsedBy((text: string) => {
   return text
 })
 const productName = (text: string) => parseName(text, 'product')
-const product = v.strictObject({
+
+/** An object that may have members of a newer version: they are kept as they are. One whose name is nearly one of ours is damage. */
+function growing<Entries extends v.ObjectEntries>(entries: Entries) {
+  const names = Object.keys(entries)
+  const isNew = (name: string) => names.includes(name) || nearest(name, names) === undefined
+  return v.pipe(
+    v.looseObject(entries),
+    v.check((value) => Object.keys(value).every(isNew), 'has a member whose name is misspelt'),
+    v.transform((value) => value as v.InferOutput<v.ObjectSchema<Entries, undefined>>),
+  )
+}
+
+const product = growing({
   /** The public key these facts were learnt with. */
   key: v.string(),
   repo: parsedBy((text: string) => parseName(text, 'repository')),
@@ -39,8 +52,8 @@ const product = v.strictObject({
   hold: v.exactOptional(v.strictObject({ at: time, why: v.string() })),
   channels: recordOf((text) => parseName(text, 'channel'), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
 })
-const last = v.strictObject({ at: time, command: v.string(), result: v.string(), message: v.string() })
-const state = v.strictObject({
+const last = growing({ at: time, command: v.string(), result: v.string(), message: v.string() })
+const state = growing({
   psyblob: v.literal('state/1'),
   products: recordOf(productName, product),
   /** What the last command that changes something came to, by product. */
@@ -55,13 +68,15 @@ function statePath(dir: string): string {
   return join(dir, 'state.json')
 }
 
-/** The state of the store in `dir`; an empty one when the store is new. Throws `corrupt` when it cannot be read. */
+/** The state of the store in `dir`; an empty one when the store is new. Throws `corrupt` when it cannot be read, `unsupported` when it is a newer version's. */
 export async function readState(dir: string): Promise<State> {
   const path = statePath(dir)
   try {
     const bytes = await readLimited(path, limits.state)
     if (bytes === undefined) return { psyblob: 'state/1', products: {}, last: {} }
-    return checkShape(state, parseJson(utf8Decode(bytes, path).trimEnd(), { what: path, spaced: true }), path)
+    const found = parseJson(utf8Decode(bytes, path).trimEnd(), { what: path, spaced: true })
+    refuseNewer(found, path)
+    return checkShape(state, found, path)
   } catch (cause) {
     // what the disk or the rights say is no damage
     if (!isPsyblobError(cause, 'malformed')) throw cause
@@ -70,6 +85,15 @@ export async function readState(dir: string): Promise<State> {
       hint: `without it this machine cannot tell old releases from new ones. Restore ${path} from a backup, or, if you accept to begin anew, run rm ${path}`,
     })
   }
+}
+
+/** Throws `unsupported` for a state that says it is another version's: it is no damage, and must not be removed. */
+function refuseNewer(found: unknown, path: string): void {
+  const version = typeof found === 'object' && found !== null && 'psyblob' in found ? found.psyblob : undefined
+  if (typeof version !== 'string' || !/^state\/[1-9]\d{0,5}$/.test(version) || version === 'state/1') return
+  throw new PsyblobError('unsupported', `${path} is of a newer psyblob: ${version}`, {
+    hint: 'run that psyblob again; nothing was changed',
+  })
 }
 
 /** The only place that persists trust: after all checks. */

@@ -189,6 +189,28 @@ describe('a node refuses', () => {
     world.write('store/state.json', state)
     await world.must(`sync os ${world.node()}`)
   })
+
+  test('nothing because of what a newer psyblob noted, which is left as it is; a misspelt member is damage, a newer format is told', async () => {
+    const state = JSON.parse(world.read('store/state.json').toString())
+    const noted = structuredClone(state)
+    Object.assign(noted, { witnesses: ['one'] })
+    Object.assign(noted.products.os, { thresholds: { pointer: 2 } })
+    Object.assign(noted.last.os, { duration: 17 })
+    world.write('store/state.json', JSON.stringify(noted))
+    await world.must(`hold os ${world.node()}`)
+    await world.must(`unhold os ${world.node()}`)
+    await world.must(`sync os ${world.node()}`)
+    const after = JSON.parse(world.read('store/state.json').toString())
+    expect(after).toMatchObject({ witnesses: ['one'], products: { os: { thresholds: { pointer: 2 } } } })
+    const { seen, ...rest } = state.products.os
+    world.write('store/state.json', JSON.stringify({ ...state, products: { os: { ...rest, sein: seen } } }))
+    const damaged = await world.psyblob(`sync os ${world.node()}`)
+    expect(damaged).toMatchObject({ code: 13, stderr: expect.stringContaining('misspelt') })
+    world.write('store/state.json', JSON.stringify({ ...state, psyblob: 'state/2' }))
+    const newer = await world.psyblob(`sync os ${world.node()}`)
+    expect(newer).toMatchObject({ code: 16, stderr: expect.stringContaining('of a newer psyblob: state/2') })
+    expect(newer.stderr).not.toContain('rm ')
+  })
 })
 
 describe('a release signed offline', () => {
