@@ -87,6 +87,28 @@ export function newLoader(name: string): string {
   return `${bootFolder}/${name}.NEW`
 }
 
+/** Where the one before lies then. */
+export function oldLoader(name: string): string {
+  return `${bootFolder}/${name}.OLD`
+}
+
+const stagedFolder = 'psyblob/new/'
+
+/** Where a file of a release waits until the boot loader is switched: by its place among the files. */
+function staged(at: number): string {
+  return `${stagedFolder}${at}`
+}
+
+/** Where it lies until then, boot loader or not. */
+export function waitingPlace({ path }: Entry, at: number): string {
+  const name = loaderName(path)
+  return name === undefined ? staged(at) : newLoader(name)
+}
+
+export function isStaged(path: string): boolean {
+  return path.toLowerCase().startsWith(stagedFolder)
+}
+
 export function filesOf(manifest: Manifest): readonly FileEntry[] {
   return manifest.records.filter((record): record is FileEntry => record.bin !== null && kindOf(record) === 'file')
 }
@@ -96,7 +118,8 @@ export function placeOf({ path }: Entry): string {
   return path.slice(1)
 }
 
-const keptFor = /^\/(state[12](\/.*)?|tries|trial|loader|psyblob\/(manifest|next)(\.minisig)?|efi\/boot\/[^/]*\.(new|old|tmp))$/i
+const keptFor =
+  /^\/(state[12](\/.*)?|tries|trial|loader|psyblob\/(manifest|next)(\.minisig)?|psyblob\/new(\/.*)?|efi\/boot\/[^/]*\.(new|old))$/i
 // biome-ignore lint/suspicious/noControlCharactersInRegex: FAT has no name for them
 const noName = /[\0-\x1f"*:<>?|]|[. ](\/|$)/
 
@@ -114,29 +137,28 @@ export function checkEntries({ name, serial, records }: Manifest): void {
   }
 }
 
-/** The CID of a file's bytes; undefined when there is none. */
-export async function cidAt({ files }: EfiPartition, path: string): Promise<CID | undefined> {
-  const bytes = await files.read(path)
+/** The CID of a file's bytes; undefined when there is none. `fresh`: from the disk itself. */
+export async function cidAt({ files }: EfiPartition, path: string, options: { readonly fresh?: boolean } = {}): Promise<CID | undefined> {
+  const bytes = await files.read(path, options)
   return bytes === undefined ? undefined : cidOfBytes(bytes)
 }
 
-/** Compares every byte of a release with the partition. `onTrial`: its boot loaders wait beside the ones in use. */
+/** Compares every byte of a release with the partition. `onTrial`: what differs from what is in use may wait. */
 export async function auditEfi(
   partition: EfiPartition,
   manifest: Manifest,
   options: { readonly onTrial: boolean; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = []
-  for (const entry of filesOf(manifest)) {
+  for (const [at, entry] of filesOf(manifest).entries()) {
     options.signal?.throwIfAborted()
     const { path, bin } = entry
-    const loader = options.onTrial ? loaderName(path) : undefined
     try {
       const bytes = await partition.files.read(placeOf(entry))
       const got = bytes === undefined ? undefined : cidOfBytes(bytes)
       options.onBytes?.(bytes?.length ?? 0)
       if (got === bin.cid) continue
-      if (loader !== undefined && (await cidAt(partition, newLoader(loader))) === bin.cid) continue
+      if (options.onTrial && (await cidAt(partition, waitingPlace(entry, at))) === bin.cid) continue
       if (bytes === undefined || got === undefined) findings.push({ path, problem: 'missing', expected: bin.cid })
       else findings.push({ path, problem: bytes.length === bin.size ? 'changed' : 'wrong size', expected: bin.cid, got })
     } catch (error) {

@@ -2,10 +2,12 @@
 import { stat, statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type EspTarget, PsyblobError, type Report, visible } from '../core/mod.ts'
-import { type EfiFiles, fatFiles, folderFiles, type LoaderSwitch } from './esp/efi-files.ts'
-import { fatStateFiles } from './esp/fat.ts'
-import { type FatPlace, withVolume } from './esp/fat-directory.ts'
-import { folderStateFiles } from './esp/folder.ts'
+import type { EfiFiles, LoaderSwitch } from './esp/efi-files.ts'
+import { fatFiles } from './esp/fat-files.ts'
+import { fatStateFiles } from './esp/fat-state-files.ts'
+import { type FatPlace, FatVolume } from './esp/fat-volume.ts'
+import { folderFiles } from './esp/folder-files.ts'
+import { folderStateFiles } from './esp/folder-state-files.ts'
 import type { StateFiles } from './esp/state-files.ts'
 import { identityOf, labels, lazyStateFiles, openPartitions, partitionIdentity, partitionPlace, placeText } from './machine.ts'
 import { deviceNumber, mounts } from './mount-list.ts'
@@ -69,7 +71,7 @@ async function openFolder(dir: string, identity: string): Promise<EfiPartition> 
 async function openDevice(device: string, { label, run }: { readonly label: string; readonly run: Run }): Promise<EfiPartition> {
   const number = await deviceNumber(device)
   const identity = `device:${number}`
-  if (!(await mounts()).some((mount) => mount.device === number)) return openFat({ path: device, offset: 0, label }, { identity, run })
+  if (!(await mounts()).some((mount) => mount.device === number)) return openFat({ path: device, offset: 0, label }, identity)
   const mounted = await mountPlace({ device, label, type: 'vfat', write: false, run })
   const state = lazyStateFiles({ device }, run)
   return {
@@ -90,22 +92,19 @@ async function openOnDisk(disk: string, { run }: EfiPartitionOptions): Promise<E
   const place = await partitionPlace(path, await find(labels.esp))
   const label = `${disk} partition ${place.number} (${labels.esp})`
   if ('device' in place) return openDevice(await place.device(), { label, run })
-  return openFat({ path, offset: place.offset, label }, { identity: await partitionIdentity(path, place), run })
+  return openFat({ path, offset: place.offset, label }, await partitionIdentity(path, place))
 }
 
-async function openFat(place: FatPlace, { identity, run }: { readonly identity: string; readonly run: Run }): Promise<EfiPartition> {
-  await withVolume(place, 'r', async () => undefined)
-  const files = fatFiles(place, run)
+async function openFat(place: FatPlace, identity: string): Promise<EfiPartition> {
+  await FatVolume.use(place, 'read', async () => undefined)
+  const files = fatFiles(place)
   return {
     label: place.label,
     identity,
     files,
-    state: fatStateFiles({ ...place, run }),
+    state: fatStateFiles(place),
     loaders: files,
-    // a psyblob that was killed may have left an mtools that is not done: this one waits for it
-    makeWritable: async () => {
-      await run(['mdir', '-b', '-i', `${place.path}@@${place.offset}`, '::/'], { allow: [1] })
-    },
+    makeWritable: () => files.mend(),
     close: async () => undefined,
   }
 }

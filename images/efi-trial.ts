@@ -28,16 +28,16 @@ export async function finishTrial(node: Node, component: Component, partition: E
     await partition.makeWritable()
     try {
       await switchLoaders(partition, next)
+      await sealEfi(partition, next, sealed.state === 'release' ? sealed.release : undefined)
     } catch (error) {
       if (!isPsyblobError(error, 'corrupt')) throw error
       node.report({
         type: 'warning',
-        text: `${name} ${serial}: the boot loader that was tried is damaged now, and is given up: ${error.message}`,
+        text: `${name} ${serial}: what was to follow the trial of its boot loader is damaged now, and is installed again: ${error.message}`,
       })
       await dropTrial(partition.state)
       return 'none'
     }
-    await sealEfi(partition, next, sealed.state === 'release' ? sealed.release : undefined)
     await changeKnown(node, component, next, (known) =>
       (known.floor ?? 0) >= next.manifest.serial ? known : { ...known, floor: next.manifest.serial },
     )

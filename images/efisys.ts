@@ -27,14 +27,17 @@ import {
   filesOf,
   following,
   idEntry,
+  isStaged,
   loaderName,
   newLoader,
+  oldLoader,
   ownerOf,
   placeOf,
   readEfi,
+  waitingPlace,
 } from './efi-content.ts'
 import type { EfiPartition } from './efi-partition.ts'
-import { dropFillers, dropNext, makeReady, requireSwitch, sealEfi, switchLoaders } from './efi-switch.ts'
+import { dropNext, requireSwitch, sealEfi, switchLoaders } from './efi-switch.ts'
 import { askTrial, dropTrial } from './esp/loader-state.ts'
 
 export type EfiApplyOptions = {
@@ -65,14 +68,19 @@ export type EfiApplied = {
 /** What there is to do for one file. */
 type Line = {
   readonly entry: FileEntry
-  readonly isHeld: boolean /** A boot loader that is another than the one in its place. */
+  /** Where it lies until the release is put in force, unless it is in its place. */
+  readonly waiting: string
+  readonly isCurrent: boolean
+  /** It need not be written: it is in its place, or waits. */
+  readonly isHeld: boolean
+  /** A boot loader that is another than the one in its place. */
   readonly isNewLoader: boolean
 }
 
 type Survey = {
   readonly content: EfiContent
   readonly lines: readonly Line[]
-  readonly toWrite: readonly FileEntry[]
+  readonly toWrite: readonly Line[]
   readonly tries: boolean
 }
 
@@ -100,7 +108,7 @@ export async function applyEfi(options: EfiApplyOptions): Promise<EfiApplied> {
   const isSealed = content.sealed.state === 'release' && content.sealed.release.cid === release.cid
   const isWhole = toWrite.length === 0
   if (isWhole && !force && isNext && tries && content.loader.asked !== undefined) return outcome(false, true, { reused: total, written: 0 })
-  if (isWhole && isSealed && content.next === undefined && content.loader.asked === undefined && !lines.some((line) => line.isNewLoader))
+  if (isWhole && isSealed && content.next === undefined && content.loader.asked === undefined && lines.every((line) => line.isCurrent))
     return outcome(false, false, { reused: total, written: 0 })
   if (lines.some((line) => line.isNewLoader) && !tries) requireSwitch(options.partition)
 
@@ -111,8 +119,8 @@ export async function applyEfi(options: EfiApplyOptions): Promise<EfiApplied> {
     await requireRoom(options, survey)
     const plan = plans.map(lineOf)
     const sum = (pick: (line: PlanLine) => number) => plan.reduce((all, line) => all + pick(line), 0)
-    const kept = total - toWrite.reduce((all, { bin }) => all + bin.size, 0)
-    const moved = { reused: kept + sum((line) => line.reuse), written: toWrite.reduce((all, { bin }) => all + bin.size, 0) }
+    const written = toWrite.reduce((all, { entry }) => all + entry.bin.size, 0)
+    const moved = { reused: total - written + sum((line) => line.reuse), written }
     if (dryRun) {
       const would = outcome(true, tries, moved, plan)
       return {
@@ -134,14 +142,14 @@ async function surveyOf({ partition, release, product, key, force, signal }: Efi
   const content = await readEfi(partition, { product, key })
   if (!force) await refuseOther(partition, product)
   const lines: Line[] = []
-  for (const entry of filesOf(release.manifest)) {
+  for (const [at, entry] of filesOf(release.manifest).entries()) {
     signal?.throwIfAborted()
-    const name = loaderName(entry.path)
+    const waiting = waitingPlace(entry, at)
     const isCurrent = (await cidAt(partition, placeOf(entry)).catch(ifCorrupt)) === entry.bin.cid
-    const isBeside = name !== undefined && !isCurrent && (await cidAt(partition, newLoader(name)).catch(ifCorrupt)) === entry.bin.cid
-    lines.push({ entry, isHeld: isCurrent || isBeside, isNewLoader: name !== undefined && !isCurrent })
+    const isHeld = isCurrent || (await cidAt(partition, waiting).catch(ifCorrupt)) === entry.bin.cid
+    lines.push({ entry, waiting, isCurrent, isHeld, isNewLoader: loaderName(entry.path) !== undefined && !isCurrent })
   }
-  const toWrite = lines.filter(({ entry, isHeld }) => !isHeld || (force && loaderName(entry.path) === undefined)).map(({ entry }) => entry)
+  const toWrite = lines.filter(({ entry, isHeld }) => !isHeld || (force && loaderName(entry.path) === undefined))
   const tries =
     !force &&
     lines.some((line) => line.isNewLoader) &&
@@ -195,7 +203,7 @@ async function planFiles(options: EfiApplyOptions, { content, toWrite }: Survey,
     if (bytes !== undefined) await writeWhole(join(held, entry.path), bytes)
   }
   return planRelease({
-    manifest: { ...release.manifest, records: toWrite },
+    manifest: { ...release.manifest, records: toWrite.map(({ entry }) => entry) },
     target: undefined,
     others: [{ dir: held, manifest: before }],
     parts,
@@ -211,22 +219,27 @@ async function planFiles(options: EfiApplyOptions, { content, toWrite }: Survey,
 }
 
 /** Old and new lie side by side. Throws `no-space` before anything is written. */
-async function requireRoom({ partition, release }: EfiApplyOptions, { toWrite }: Survey): Promise<void> {
+async function requireRoom({ partition, release }: EfiApplyOptions, { content, toWrite }: Survey): Promise<void> {
   const { files, label } = partition
   const { free, cluster } = await files.room()
   const clusters = (size: number) => Math.ceil(size / cluster) * cluster
   const there = await files.list()
   const goes = new Set([following.body, following.signatures].map((path) => path.toLowerCase()))
-  for (const { path } of toWrite) {
-    const name = loaderName(path)
-    if (name !== undefined) for (const old of [`${bootFolder}/${name}.OLD`, newLoader(name)]) goes.add(old.toLowerCase())
+  for (const { entry, waiting } of toWrite) {
+    goes.add(waiting.toLowerCase())
+    const name = loaderName(entry.path)
+    if (name !== undefined) goes.add(oldLoader(name).toLowerCase())
   }
-  const freed = there.filter(({ path }) => goes.has(path.toLowerCase())).reduce((all, { size }) => all + clusters(size), 0)
+  const isGoing = (path: string) => goes.has(path.toLowerCase()) || (content.next?.cid !== release.cid && isStaged(path))
+  const freed = there.filter(({ path }) => isGoing(path)).reduce((all, { size }) => all + clusters(size), 0)
   const folders = new Set(there.map(({ path }) => dirname(path).toLowerCase()))
-  const touched = new Set([dirname(following.body), ...toWrite.map((entry) => dirname(placeOf(entry)))])
+  const touched = new Set([
+    dirname(following.body),
+    ...toWrite.flatMap(({ entry, waiting }) => [dirname(placeOf(entry)), dirname(waiting)]),
+  ])
   const { body, signatures } = release.signed
   const needed =
-    toWrite.reduce((all, { bin }) => all + clusters(bin.size), 0) +
+    toWrite.reduce((all, { entry }) => all + clusters(entry.bin.size), 0) +
     2 * (clusters(body.length) + clusters(signatures.length)) +
     // a folder may need a cluster more for the new names; one that is not there needs one for itself
     [...touched].reduce((all, folder) => all + cluster * (folders.has(folder.toLowerCase()) ? 1 : folder.split('/').length), 0)
@@ -242,7 +255,7 @@ type Planned = { readonly plans: readonly EntryPlan[]; readonly parts: string }
 
 async function install(options: EfiApplyOptions, survey: Survey, { plans, parts }: Planned): Promise<void> {
   const { partition, release, report, signal } = options
-  const { content, lines, tries } = survey
+  const { content, lines, toWrite, tries } = survey
   const { files, state } = partition
   report({ type: 'step', step: 'fetch' })
   await dropParts(parts, new Set(filesOf(release.manifest).map(({ bin }) => bin.cid)))
@@ -254,7 +267,6 @@ async function install(options: EfiApplyOptions, survey: Survey, { plans, parts 
   report({ type: 'step', step: 'write', about: visible(partition.label) })
   // a boot loader that is half written must not be asked for
   await dropTrial(state)
-  await dropFillers(partition)
   if (content.next?.cid !== release.cid) {
     await dropNext(partition)
     await files.write(following.signatures, release.signed.signatures)
@@ -262,21 +274,23 @@ async function install(options: EfiApplyOptions, survey: Survey, { plans, parts 
   }
   await dropStale(partition, survey)
   for (const one of assembled) {
-    const { entry } = one.plan
-    const name = loaderName(entry.path)
+    const line = toWrite.find(({ entry }) => entry.path === one.plan.entry.path)
+    if (line === undefined) throw new RangeError(`${one.plan.entry.path} was not asked for`)
+    const name = loaderName(line.entry.path)
     if (name !== undefined) {
-      await files.remove(`${bootFolder}/${name}.OLD`)
-      await files.remove(newLoader(name))
+      await files.remove(oldLoader(name))
+      // so that its name comes to lie beside the one in use, where there is room
+      await files.remove(line.waiting)
     }
-    await files.write(name === undefined ? placeOf(entry) : newLoader(name), await bytesOf(one))
+    await files.write(line.waiting, await bytesOf(one), { beside: placeOf(line.entry) })
   }
 
   report({ type: 'step', step: 'read back' })
   let done = 0
-  for (const { entry, isNewLoader } of lines) {
-    const name = loaderName(entry.path)
-    const place = isNewLoader && name !== undefined ? newLoader(name) : placeOf(entry)
-    const got = await cidAt(partition, place)
+  for (const line of lines) {
+    const { entry } = line
+    const place = line.isCurrent && !toWrite.includes(line) ? placeOf(entry) : line.waiting
+    const got = await cidAt(partition, place, { fresh: true })
     if (got !== entry.bin.cid) {
       throw new PsyblobError(
         'corrupt',
@@ -291,8 +305,7 @@ async function install(options: EfiApplyOptions, survey: Survey, { plans, parts 
   }
 
   if (tries) {
-    if (partition.loaders !== undefined) for (const name of newLoaders(lines)) await makeReady(partition, name)
-    await askTrial(state, await loaderId(partition))
+    await askTrial(state, await loaderId(partition, lines))
     return
   }
   report({ type: 'step', step: 'switch' })
@@ -309,10 +322,6 @@ async function dropStale(partition: EfiPartition, { content, lines }: Survey): P
     const beside = await cidAt(partition, newLoader(name)).catch(ifCorrupt)
     if (!before.some(({ path, bin }) => loaderName(path) === name && bin.cid === beside)) await partition.files.remove(newLoader(name))
   }
-}
-
-function newLoaders(lines: readonly Line[]): readonly string[] {
-  return lines.filter(({ isNewLoader }) => isNewLoader).flatMap(({ entry }) => loaderName(entry.path) ?? [])
 }
 
 /** The files that were fetched, each compared with its name before it is written anywhere else. */
@@ -337,8 +346,10 @@ async function checkedParts(assembled: readonly Assembled[]): Promise<(one: Asse
 }
 
 /** The id of the release's boot loader: what it says of itself on the kernel's command line. */
-async function loaderId({ files }: EfiPartition): Promise<string> {
-  const text = Buffer.from((await files.read(idEntry.slice(1))) ?? [])
+async function loaderId({ files }: EfiPartition, lines: readonly Line[]): Promise<string> {
+  const line = lines.find(({ entry }) => entry.path === idEntry)
+  const bytes = line === undefined ? undefined : await files.read(line.isCurrent ? placeOf(line.entry) : line.waiting)
+  const text = Buffer.from(bytes ?? [])
     .toString('latin1')
     .trimEnd()
   if (/^[\w.-]{1,64}$/.test(text)) return text

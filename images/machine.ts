@@ -6,8 +6,8 @@ import { hasCode, translated } from '../store/mod.ts'
 import { readBootRecord } from './boot-record.ts'
 import type { Bootloader } from './bootloader.ts'
 import { grub } from './bootloaders/grub.ts'
-import { fatStateFiles } from './esp/fat.ts'
-import { folderStateFiles } from './esp/folder.ts'
+import { fatStateFiles } from './esp/fat-state-files.ts'
+import { folderStateFiles } from './esp/folder-state-files.ts'
 import type { StateFiles } from './esp/state-files.ts'
 import { type Partition, readPartitions } from './gpt.ts'
 import { deviceNumber, mounts } from './mount-list.ts'
@@ -172,7 +172,7 @@ export function lazyStateFiles(place: Place, run: Run): Closable & { readonly fi
     const device = await deviceOf(place, run)
     const number = await deviceNumber(device)
     const isMounted = (await mounts()).some((mount) => mount.device === number)
-    if (!isMounted) return fatStateFiles({ path: device, offset: 0, label: placeText(place), run })
+    if (!isMounted) return fatStateFiles({ path: device, offset: 0, label: placeText(place) })
     // through the mounted file system, for two writers of one FAT would not know of each other
     mounted = await mountPlace({ device, label: placeText(place), type: 'vfat', write: false, run })
     return folderStateFiles(mounted.dir)
@@ -234,7 +234,7 @@ async function openDisk(disk: string, { booted, run, report, cmdline }: MachineO
     'device' in esp
       ? lazyStateFiles({ device: await esp.device() }, run)
       : {
-          files: fatStateFiles({ path, offset: esp.offset, label: `${disk} partition ${esp.number} (${labels.esp})`, run }),
+          files: fatStateFiles({ path, offset: esp.offset, label: `${disk} partition ${esp.number} (${labels.esp})` }),
           close: async () => undefined,
         }
   return {

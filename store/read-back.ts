@@ -11,12 +11,16 @@ type PagedMemory = {
   readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => { readonly buffer: ArrayBuffer }
 }
 
-/** O_DIRECT wants memory on a page boundary; a WebAssembly memory begins on one. */
-function pagedMemory(): readonly [Uint8Array, Uint8Array] {
+/** Memory that O_DIRECT takes, which wants it on a page boundary; a WebAssembly memory begins on one. Of no more than 4 GiB. */
+export function alignedMemory(bytes: number): Uint8Array {
   const { Memory } = (globalThis as unknown as { readonly WebAssembly: PagedMemory }).WebAssembly
-  const pages = (2 * pieceBytes) / 65536
-  const { buffer } = new Memory({ initial: pages, maximum: pages })
-  return [new Uint8Array(buffer, 0, pieceBytes), new Uint8Array(buffer, pieceBytes, pieceBytes)]
+  const pages = Math.ceil(bytes / 65_536)
+  return new Uint8Array(new Memory({ initial: pages, maximum: pages }).buffer, 0, bytes)
+}
+
+function pagedMemory(): readonly [Uint8Array, Uint8Array] {
+  const both = alignedMemory(2 * pieceBytes)
+  return [both.subarray(0, pieceBytes), both.subarray(pieceBytes)]
 }
 
 /** A file read back from its start, as far as it is known to be on the disk. */

@@ -1,9 +1,10 @@
 // A FAT file system inside an image, filled without mounting it; equal contents give equal bytes.
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fatFiles } from '../esp/fat-files.ts'
 import type { BuildContext } from './builder.ts'
 
-export const fatPrograms: readonly string[] = ['mkfs.vfat', 'mmd', 'mcopy']
+export const fatPrograms: readonly string[] = ['mkfs.vfat']
 
 export type FatOptions = {
   readonly image: string
@@ -14,29 +15,23 @@ export type FatOptions = {
   /** Eight hexadecimal digits. */
   readonly id: string
   readonly from: string
-  /** True for a partition whose files are changed in place: 32 bits, as EFI partitions are, and one sector a cluster. False: whatever fits. */
+  /** True for a partition of a disk: 32 bits, as EFI partitions are. False: whatever fits. */
   readonly isPartition: boolean
 }
 
-/** FAT knows no time before this: 1980-01-01, seconds since 1970. */
-const firstTime = 315_532_800
-
-export async function makeFat(options: FatOptions, { run, epoch, signal }: BuildContext): Promise<void> {
+export async function makeFat(options: FatOptions, { run, signal }: BuildContext): Promise<void> {
   const { image, offset, size, label, id, from, isPartition } = options
-  const env = { SOURCE_DATE_EPOCH: String(Math.max(firstTime, epoch)), TZ: 'UTC' }
-  // one sector a cluster: the state files are found by their clusters, and the loader by its folder's sectors
+  // firmware may read nothing else from a disk; so small a file system has as many clusters as 32 bits ask for only with one sector each
   const kind = isPartition ? ['-F', '32', '-s', '1'] : []
   const words = [...kind, '--invariant', '-i', id, '-n', label, '--offset', String(offset / 512)]
-  await run(['mkfs.vfat', ...words, image, String(size / 1024)], { env, signal })
-  const drive = `${image}@@${offset}`
+  await run(['mkfs.vfat', ...words, image, String(size / 1024)], { signal })
+  const files = fatFiles({ path: image, offset, label: image })
   const visit = async (folder: string, prefix: string): Promise<void> => {
     for (const name of (await readdir(folder)).sort()) {
+      signal?.throwIfAborted()
       const source = join(folder, name)
-      const path = `::${prefix}/${name}`
-      if ((await stat(source)).isDirectory()) {
-        await run(['mmd', '-D', 's', '-i', drive, path], { env, signal })
-        await visit(source, `${prefix}/${name}`)
-      } else await run(['mcopy', '-i', drive, source, path], { env, signal })
+      if ((await stat(source)).isDirectory()) await visit(source, `${prefix}${name}/`)
+      else await files.write(`${prefix}${name}`, await readFile(source))
     }
   }
   await visit(from, '')

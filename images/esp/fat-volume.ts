@@ -1,230 +1,300 @@
-// Reading a FAT file system where nobody has mounted it: its shape, its folders, the clusters of its files (Microsoft FAT specification).
-import type { FileHandle } from 'node:fs/promises'
+// A FAT file system that nobody has mounted, on a device or inside an image: its clusters, and which follow which (Microsoft FAT specification, 3 and 4).
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { PsyblobError, visible } from '../../core/mod.ts'
-import { readFull } from '../../store/mod.ts'
+import { alignedMemory, hasCode, readFull, translated, writeAll } from '../../store/mod.ts'
 
-/** One name in a folder. */
-export type FatEntry = {
-  /** The long name where there is one, else the short one. */
-  readonly name: string
-  /** Eleven characters as they lie on the disk. */
-  readonly short: string
-  readonly isFolder: boolean
-  /** The first one; 0 when the file is empty. */
-  readonly cluster: number
-  readonly size: number
-  /** Byte offset of its 32 bytes on the device. */
-  readonly at: number
+export type FatPlace = {
+  /** A block device or an image file. */
+  readonly path: string
+  /** Bytes from its start to the file system. */
+  readonly offset: number
+  readonly label: string
 }
 
-export const entryBytes = 32
-/** Of an entry: high word of the first cluster, low word, size. */
-export const entryFields = { high: 20, low: 26, size: 28 } as const
-const attributes = { label: 0x08, folder: 0x10, longName: 0x0f } as const
-/** A folder is never larger (specification, 6); a chain that goes on beyond it runs in a circle. */
-const mostFolderBytes = 65_536 * entryBytes
+/** What a power cut cannot split, whatever the file system calls a sector. */
+export const sectorBytes = 512
+/** Of the memory and the places that a read past the page cache takes. */
+const page = 4096
+/** As much as is read or written at once. A multiple of every cluster. */
+export const pieceBytes = 1024 * 1024
 
-export class FatVolume {
-  readonly #file: FileHandle
-  readonly #label: string
-  /** Byte offset of the file system on the device. */
-  readonly #start: number
-  readonly #table: Buffer
-  readonly #bits: 12 | 16 | 32
-  readonly #clusters: number
-  readonly #data: number
-  readonly #root: { readonly at: number; readonly bytes: number } | { readonly cluster: number }
+/** No cluster follows; narrow tables take its lower bits. */
+const lastEnd = 0x0fffffff
+/** Of the values that say that no cluster follows; the one before them marks a bad cluster. */
+const firstEnd = { 12: 0xff8, 16: 0xfff8, 32: 0x0ffffff8 } as const
+
+export type FatShape = {
+  readonly bits: 12 | 16 | 32
   readonly clusterBytes: number
+  /** Numbered from 2. */
+  readonly clusters: number
+  /** Where the copies of the table begin, the one that is read first. */
+  readonly tables: readonly number[]
+  readonly tableBytes: number
+  /** Where cluster 2 begins. */
+  readonly data: number
+  readonly root: { readonly cluster: number } | { readonly at: number; readonly bytes: number }
+  /** FAT32's note of free clusters. */
+  readonly info: number | undefined
+}
 
-  private constructor(options: {
-    readonly file: FileHandle
-    readonly label: string
-    readonly start: number
-    readonly shape: Shape
-    readonly table: Buffer
-  }) {
-    const { file, label, start, shape, table } = options
-    this.#file = file
-    this.#label = label
-    this.#start = start
-    this.#table = table
-    this.#bits = shape.bits
-    this.#clusters = shape.clusters
-    this.#data = shape.data
-    this.#root = shape.root
-    this.clusterBytes = shape.clusterBytes
+/** Reads the boot sector. Throws `unsupported` when it is none of a FAT file system. */
+function shapeOf(boot: Buffer, label: string): FatShape {
+  const bytes = boot.readUInt16LE(11)
+  const perCluster = boot.readUInt8(13)
+  const reserved = boot.readUInt16LE(14)
+  const copies = boot.readUInt8(16)
+  const rootBytes = boot.readUInt16LE(17) * 32
+  const tableSectors = boot.readUInt16LE(22) || boot.readUInt32LE(36)
+  const isPower = (value: number) => value > 0 && (value & (value - 1)) === 0
+  const refuse = (why: string) =>
+    new PsyblobError('unsupported', `${visible(label)} ${why}`, {
+      hint: 'an EFI partition is FAT: mkfs.vfat -F 32 -n PSYOPSOSEFI makes one; or name another place with --esp',
+    })
+  const isFat = boot.readUInt16LE(510) === 0xaa55 && [512, 1024, 2048, 4096].includes(bytes) && isPower(perCluster)
+  if (!isFat || reserved === 0 || copies === 0 || tableSectors === 0) throw refuse('holds no FAT file system')
+  const rootAt = (reserved + copies * tableSectors) * bytes
+  const data = rootAt + Math.ceil(rootBytes / bytes) * bytes
+  const total = (boot.readUInt16LE(19) || boot.readUInt32LE(32)) * bytes
+  const clusterBytes = perCluster * bytes
+  const tableBytes = tableSectors * bytes
+  const wanted = Math.floor((total - data) / clusterBytes)
+  // the count decides between the two narrow ones, and what is said where the wide one says other things decides for it
+  const bits = boot.readUInt16LE(22) === 0 ? 32 : wanted < 4085 ? 12 : 16
+  // as every driver does: a table too short for its clusters ends them
+  const clusters = Math.min(wanted, Math.floor((tableBytes * 8) / bits) - 2)
+  if (clusters < 1 || (bits === 32) !== (rootBytes === 0)) throw refuse('holds no FAT file system')
+  const starts = Array.from({ length: copies }, (_, at) => (reserved + at * tableSectors) * bytes)
+  const flags = bits === 32 ? boot.readUInt16LE(40) : 0
+  // copies that are not kept alike: one is in use
+  const tables = (flags & 0x80) === 0 ? starts : starts.slice(flags & 0xf, (flags & 0xf) + 1)
+  if (tables.length === 0) throw refuse('says that it uses a table it does not have')
+  const info = bits === 32 && boot.readUInt16LE(48) > 0 && boot.readUInt16LE(48) < reserved ? boot.readUInt16LE(48) * bytes : undefined
+  const root = bits === 32 ? { cluster: boot.readUInt32LE(44) } : { at: rootAt, bytes: rootBytes }
+  return { bits, clusterBytes, clusters, tables, tableBytes, data, root, info }
+}
+
+/** Open for one piece of work: the table is read when it is opened, so nobody else may write meanwhile. */
+export class FatVolume {
+  readonly label: string
+  readonly shape: FatShape
+  readonly #place: FatPlace
+  readonly #file: FileHandle
+  readonly #table: Buffer
+
+  private constructor(options: { place: FatPlace; file: FileHandle; shape: FatShape; table: Buffer }) {
+    this.label = options.place.label
+    this.#place = options.place
+    this.#file = options.file
+    this.shape = options.shape
+    this.#table = options.table
   }
 
-  /** Reads the boot sector and the first table. Throws `unsupported` when there is no FAT file system, `corrupt` when it is cut short. */
-  static async open(file: FileHandle, { start, label }: { readonly start: number; readonly label: string }): Promise<FatVolume> {
-    const boot = Buffer.alloc(512)
-    const got = await readFull(file, boot, start)
-    const shape = got < boot.length ? undefined : shapeOf(boot)
-    if (shape === undefined) {
-      throw new PsyblobError('unsupported', `no FAT file system on ${visible(label)}`, {
-        hint: 'an EFI partition is FAT: mkfs.vfat makes one; or name another place with --esp',
-      })
+  /** To be closed. Errors: `unsupported`, `corrupt` (the disk's). */
+  static async open(place: FatPlace, mode: 'read' | 'write'): Promise<FatVolume> {
+    const file = await open(place.path, mode === 'write' ? constants.O_RDWR : constants.O_RDONLY)
+    try {
+      const boot = Buffer.alloc(sectorBytes)
+      if ((await readFull(file, boot, place.offset)) < boot.length) boot.fill(0)
+      const shape = shapeOf(boot, place.label)
+      const table = Buffer.alloc(shape.tableBytes)
+      await readFull(file, table, place.offset + (shape.tables[0] as number))
+      return new FatVolume({ place, file, shape, table })
+    } catch (error) {
+      await file.close()
+      throw error
     }
-    const table = Buffer.alloc(shape.tableBytes)
-    if ((await readFull(file, table, start + shape.table)) < table.length) throw damaged(label, 'its allocation table is cut short')
-    return new FatVolume({ file, label, start, shape, table })
   }
 
-  /** Bytes in clusters that belong to nothing. */
-  get freeBytes(): number {
-    let free = 0
-    for (let cluster = 2; cluster < this.#clusters + 2; cluster++) if (this.#next(cluster) === 0) free++
-    return free * this.clusterBytes
-  }
-
-  /** Names in the folder called `path`, `` for the root; undefined when there is no such folder. */
-  async folder(path: string): Promise<readonly FatEntry[] | undefined> {
-    let entries = await this.#entries(this.#root)
-    for (const segment of path === '' ? [] : path.split('/')) {
-      const found = entries.find((entry) => entry.isFolder && isCalled(entry, segment))
-      if (found === undefined) return undefined
-      entries = await this.#entries({ cluster: found.cluster })
+  /** Runs `work` on the file system at `place`. */
+  static async use<Result>(place: FatPlace, mode: 'read' | 'write', work: (volume: FatVolume) => Promise<Result>): Promise<Result> {
+    try {
+      const volume = await FatVolume.open(place, mode)
+      try {
+        return await work(volume)
+      } finally {
+        await volume.close()
+      }
+    } catch (error) {
+      throw translated(error, `${mode === 'write' ? 'writing' : 'reading'} ${place.label}`)
     }
-    return entries
   }
 
-  /** The file called `path`; case does not count. */
-  async find(path: string): Promise<FatEntry | undefined> {
-    const cut = path.lastIndexOf('/')
-    const entries = await this.folder(cut < 0 ? '' : path.slice(0, cut))
-    return entries?.find((entry) => !entry.isFolder && isCalled(entry, path.slice(cut + 1)))
+  close(): Promise<void> {
+    return this.#file.close()
   }
 
-  /** A file's bytes. Throws `corrupt` when its chain is shorter than its size. */
-  async read({ cluster, size, name }: FatEntry): Promise<Buffer> {
-    const bytes = Buffer.alloc(size)
-    const chain = size === 0 ? [] : this.#chain(cluster, size)
-    if (chain.length * this.clusterBytes < size) throw damaged(this.#label, `${visible(name)} has fewer bytes than its size says`)
-    for (let at = 0, from = 0; at < size; ) {
-      // neighbours in one go
-      let to = from + 1
-      while (to < chain.length && chain[to] === (chain[to - 1] ?? 0) + 1) to++
-      const piece = bytes.subarray(at, Math.min(size, at + (to - from) * this.clusterBytes))
-      if ((await readFull(this.#file, piece, this.#offset(chain[from] ?? 0))) < piece.length)
-        throw damaged(this.#label, `${visible(name)} lies beyond the end`)
-      at += piece.length
-      from = to
-    }
+  damaged(why: string): PsyblobError {
+    return new PsyblobError('corrupt', `the FAT file system on ${visible(this.label)} is damaged: ${visible(why)}`, {
+      hint: 'fsck.vfat mends it; then run the same command again',
+    })
+  }
+
+  async read(at: number, length: number): Promise<Buffer> {
+    const bytes = Buffer.alloc(length)
+    if ((await readFull(this.#file, bytes, this.#place.offset + at)) < length) throw this.damaged('it ends before its last byte')
     return bytes
   }
 
-  #offset(cluster: number): number {
-    return this.#start + this.#data + (cluster - 2) * this.clusterBytes
+  async write(at: number, bytes: Uint8Array): Promise<void> {
+    await writeAll(this.#file, bytes, this.#place.offset + at)
   }
 
-  #next(cluster: number): number {
-    if (this.#bits === 32) return this.#table.readUInt32LE(cluster * 4) & 0x0fffffff
-    if (this.#bits === 16) return this.#table.readUInt16LE(cluster * 2)
+  /** Everything written so far is on the disk afterwards. */
+  async flush(): Promise<void> {
+    await this.#file.datasync()
+  }
+
+  /** A reader past the page cache, as far as the system knows how, of at most `pieceBytes` at a time. `close` it. */
+  async freshReader(): Promise<{ read(at: number, length: number): Promise<Buffer>; close(): Promise<void> }> {
+    const plain = { read: (at: number, length: number) => this.read(at, length), close: async () => undefined }
+    const file = await open(this.#place.path, constants.O_RDONLY | (constants.O_DIRECT ?? 0)).catch(() => undefined)
+    if (file === undefined) return plain
+    const memory = alignedMemory(pieceBytes + 2 * page)
+    const read = async (at: number, length: number): Promise<Buffer> => {
+      const from = this.#place.offset + at
+      const start = Math.floor(from / page) * page
+      try {
+        // what lies behind the end of the device does not come
+        const { bytesRead } = await file.read(memory, 0, Math.ceil((from + length - start) / page) * page, start)
+        if (bytesRead >= from - start + length) return Buffer.from(memory.subarray(from - start, from - start + length))
+      } catch (error) {
+        if (!hasCode(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error
+      }
+      return this.read(at, length)
+    }
+    return { read, close: () => file.close() }
+  }
+
+  /** Where a cluster lies. */
+  placeOf(cluster: number): number {
+    return this.shape.data + (cluster - 2) * this.shape.clusterBytes
+  }
+
+  #entry(cluster: number): number {
+    if (this.shape.bits === 32) return this.#table.readUInt32LE(cluster * 4) & 0x0fffffff
+    if (this.shape.bits === 16) return this.#table.readUInt16LE(cluster * 2)
     const pair = this.#table.readUInt16LE(Math.floor(cluster * 1.5))
     return cluster % 2 === 0 ? pair & 0xfff : pair >> 4
   }
 
-  /** The clusters that hold the first `bytes` bytes, or as many as there are. */
-  #chain(first: number, bytes: number): readonly number[] {
-    const chain: number[] = []
-    for (let cluster = first; chain.length * this.clusterBytes < bytes; cluster = this.#next(cluster)) {
-      if (cluster < 2 || cluster >= this.#clusters + 2) break
-      chain.push(cluster)
-    }
-    return chain
+  #isCluster(value: number): boolean {
+    return value >= 2 && value < this.shape.clusters + 2
   }
 
-  async #entries(folder: { readonly at: number; readonly bytes: number } | { readonly cluster: number }): Promise<readonly FatEntry[]> {
-    const pieces =
-      'at' in folder
-        ? [{ at: this.#start + folder.at, bytes: folder.bytes }]
-        : this.#chain(folder.cluster, mostFolderBytes).map((cluster) => ({ at: this.#offset(cluster), bytes: this.clusterBytes }))
-    const entries: FatEntry[] = []
-    let long = ''
-    for (const { at, bytes } of pieces) {
-      const buffer = Buffer.alloc(bytes)
-      await readFull(this.#file, buffer, at)
-      for (let offset = 0; offset < bytes; offset += entryBytes) {
-        const raw = buffer.subarray(offset, offset + entryBytes)
-        const [first, attribute] = [raw.readUInt8(0), raw.readUInt8(11)]
-        if (first === 0) return entries
-        if (first === 0xe5) long = ''
-        else if ((attribute & 0x3f) === attributes.longName) long = pieceOf(raw) + (first & 0x40 ? '' : long)
-        else {
-          if ((attribute & attributes.label) === 0) entries.push(entryOf(raw, long, at + offset))
-          long = ''
-        }
+  /** The clusters of a file in order; none for 0, which is what an empty file has. */
+  chain(first: number): readonly number[] {
+    const found: number[] = []
+    const end = firstEnd[this.shape.bits]
+    for (let cluster = first; cluster !== 0; ) {
+      if (!this.#isCluster(cluster)) throw this.damaged(`a chain leads to cluster ${cluster}`)
+      if (found.length > this.shape.clusters) throw this.damaged('a chain has no end')
+      found.push(cluster)
+      const next = this.#entry(cluster)
+      if (next === 0) throw this.damaged(`a chain leads to cluster ${cluster}, which is free`)
+      cluster = next >= end ? 0 : next
+    }
+    return found
+  }
+
+  /** Clusters that are neither free nor bad. */
+  used(): readonly number[] {
+    const bad = firstEnd[this.shape.bits] - 1
+    const found: number[] = []
+    for (let cluster = 2; cluster < this.shape.clusters + 2; cluster++) {
+      const entry = this.#entry(cluster)
+      if (entry !== 0 && entry !== bad) found.push(cluster)
+    }
+    return found
+  }
+
+  freeClusters(): number {
+    let free = 0
+    for (let cluster = 2; cluster < this.shape.clusters + 2; cluster++) if (this.#entry(cluster) === 0) free++
+    return free
+  }
+
+  /** Free clusters, not yet taken. Throws `no-space`. */
+  choose(count: number): readonly number[] {
+    const found: number[] = []
+    for (let cluster = 2; found.length < count && cluster < this.shape.clusters + 2; cluster++)
+      if (this.#entry(cluster) === 0) found.push(cluster)
+    if (found.length === count) return found
+    const missing = (count - found.length) * this.shape.clusterBytes
+    throw new PsyblobError('no-space', `${visible(this.label)} is full: ${missing} bytes are missing`, {
+      hint: 'remove what is not needed from the EFI partition, or make it larger',
+    })
+  }
+
+  /** Makes a chain of free clusters, durably. Nobody's until an entry of a folder names the first. */
+  async link(chain: readonly number[]): Promise<void> {
+    for (const [at, cluster] of chain.entries()) this.#set(cluster, chain[at + 1] ?? lastEnd)
+    await this.#writeTable(chain)
+  }
+
+  /** Lets `last`, which ends a chain, be followed by `next`. Throws `no-space` for one of a FAT12 that lies in two sectors, which a power cut could split. */
+  async append(last: number, next: number): Promise<void> {
+    if (this.shape.bits === 12 && Math.floor(last * 1.5) % sectorBytes === sectorBytes - 1)
+      throw new PsyblobError('no-space', `a folder on ${visible(this.label)} is full`, { hint: 'remove what is not needed there' })
+    this.#set(last, next)
+    await this.#writeTable([last])
+  }
+
+  async free(chain: readonly number[]): Promise<void> {
+    for (const cluster of chain) this.#set(cluster, 0)
+    await this.#writeTable(chain)
+  }
+
+  #set(cluster: number, value: number): void {
+    if (this.shape.bits === 12) {
+      const at = Math.floor(cluster * 1.5)
+      const pair = this.#table.readUInt16LE(at)
+      const narrow = value & 0xfff
+      this.#table.writeUInt16LE(cluster % 2 === 0 ? (pair & 0xf000) | narrow : (pair & 0xf) | (narrow << 4), at)
+    } else if (this.shape.bits === 16) this.#table.writeUInt16LE(value & 0xffff, cluster * 2)
+    // the upper four bits are not ours
+    else this.#table.writeUInt32LE((((this.#table.readUInt32LE(cluster * 4) & 0xf0000000) | value) >>> 0) as number, cluster * 4)
+  }
+
+  async #writeTable(clusters: readonly number[]): Promise<void> {
+    const touched = clusters.flatMap((cluster) => {
+      const first = Math.floor((cluster * this.shape.bits) / 8)
+      // twelve bits may lie across the end of a sector
+      return [first, first + 1].map((at) => Math.floor(at / sectorBytes))
+    })
+    const sectors = [...new Set(touched)].sort((one, two) => one - two)
+    // the copy that readers take last
+    for (const table of [...this.shape.tables].reverse())
+      for (const sector of sectors) {
+        const at = sector * sectorBytes
+        await this.write(table + at, this.#table.subarray(at, at + sectorBytes))
+      }
+    await this.#noteFree()
+    await this.flush()
+  }
+
+  /** Makes every copy of the table equal to the first: a power cut may come between them. */
+  async equalTables(): Promise<void> {
+    for (const table of this.shape.tables.slice(1)) {
+      const copy = await this.read(table, this.shape.tableBytes)
+      for (let at = 0; at < copy.length; at += sectorBytes) {
+        const own = this.#table.subarray(at, at + sectorBytes)
+        if (!copy.subarray(at, at + sectorBytes).equals(own)) await this.write(table + at, own)
       }
     }
-    return entries
+    await this.#noteFree()
+    await this.flush()
   }
-}
 
-type Shape = {
-  readonly bits: 12 | 16 | 32
-  readonly clusters: number
-  readonly clusterBytes: number
-  readonly table: number
-  readonly tableBytes: number
-  readonly data: number
-  readonly root: { readonly at: number; readonly bytes: number } | { readonly cluster: number }
-}
-
-/** What the boot sector says; undefined when it is none of a FAT file system (specification, 3). */
-function shapeOf(boot: Buffer): Shape | undefined {
-  const sector = boot.readUInt16LE(11)
-  const perCluster = boot.readUInt8(13)
-  const reserved = boot.readUInt16LE(14)
-  const tables = boot.readUInt8(16)
-  const tableSectors = boot.readUInt16LE(22) || boot.readUInt32LE(36)
-  const rootBytes = boot.readUInt16LE(17) * entryBytes
-  const total = boot.readUInt16LE(19) || boot.readUInt32LE(32)
-  if (boot.readUInt16LE(510) !== 0xaa55 || ![512, 1024, 2048, 4096].includes(sector) || perCluster === 0) return undefined
-  if ((perCluster & (perCluster - 1)) !== 0 || reserved === 0 || tables === 0 || tableSectors === 0) return undefined
-  const before = reserved + tables * tableSectors + Math.ceil(rootBytes / sector)
-  const clusters = Math.floor((total - before) / perCluster)
-  if (clusters < 1) return undefined
-  const bits = clusters < 4085 ? 12 : clusters < 65_525 ? 16 : 32
-  const tableBytes = tableSectors * sector
-  if (tableBytes < Math.ceil(((clusters + 2) * bits) / 8) || (bits === 32) !== (rootBytes === 0)) return undefined
-  return {
-    bits,
-    clusters,
-    clusterBytes: perCluster * sector,
-    table: reserved * sector,
-    tableBytes,
-    data: before * sector,
-    root: bits === 32 ? { cluster: boot.readUInt32LE(44) } : { at: (reserved + tables * tableSectors) * sector, bytes: rootBytes },
+  /** FAT32 keeps a count for those who do not want to count. */
+  async #noteFree(): Promise<void> {
+    const { info } = this.shape
+    if (info === undefined) return
+    const sector = await this.read(info, sectorBytes)
+    const free = this.freeClusters()
+    if (sector.readUInt32LE(0) !== 0x41615252 || sector.readUInt32LE(484) !== 0x61417272 || sector.readUInt32LE(488) === free) return
+    sector.writeUInt32LE(free, 488)
+    await this.write(info, sector)
   }
-}
-
-/** The characters of one piece of a long name; pieces lie last first (specification, 7). */
-function pieceOf(raw: Buffer): string {
-  const units = Buffer.concat([raw.subarray(1, 11), raw.subarray(14, 26), raw.subarray(28, 32)]).toString('utf16le')
-  const end = units.indexOf('\0')
-  return end < 0 ? units : units.slice(0, end)
-}
-
-function entryOf(raw: Buffer, long: string, at: number): FatEntry {
-  const short = raw.toString('latin1', 0, 11)
-  const plain = [short.slice(0, 8), short.slice(8)].map((part) => part.trimEnd()).filter((part) => part !== '')
-  return {
-    name: long === '' ? plain.join('.') : long,
-    short,
-    isFolder: (raw.readUInt8(11) & attributes.folder) !== 0,
-    cluster: raw.readUInt16LE(entryFields.high) * 65_536 + raw.readUInt16LE(entryFields.low),
-    size: raw.readUInt32LE(entryFields.size),
-    at,
-  }
-}
-
-function isCalled({ name, short }: FatEntry, wanted: string): boolean {
-  const plain = `${short.slice(0, 8).trimEnd()}.${short.slice(8).trimEnd()}`.replace(/\.$/, '')
-  return [name, plain].some((one) => one.toLowerCase() === wanted.toLowerCase())
-}
-
-export function damaged(label: string, why: string): PsyblobError {
-  return new PsyblobError('corrupt', `the FAT file system on ${visible(label)} is damaged: ${why}`, {
-    hint: 'fsck.vfat says more and mends it; nothing was written',
-  })
 }

@@ -52,9 +52,9 @@ describe('a program', () => {
     const { PATH } = process.env
     process.env['PATH'] = dir
     try {
-      await expect(run(['mshowfat', '-i', 'x'])).rejects.toMatchObject({
+      await expect(run(['xorriso', '-version'])).rejects.toMatchObject({
         code: 'unsupported',
-        hint: 'on Debian: apt-get install mtools; on Alpine: apk add mtools',
+        hint: 'on Debian: apt-get install xorriso; on Alpine: apk add xorriso',
       })
     } finally {
       process.env['PATH'] = PATH

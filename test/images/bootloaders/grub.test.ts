@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BootState } from '../../../images/bootloader.ts'
 import { grub } from '../../../images/bootloaders/grub.ts'
 import { formatEnvironment, sectorBytes } from '../../../images/environment-block.ts'
-import { folderStateFiles } from '../../../images/esp/folder.ts'
+import { folderStateFiles } from '../../../images/esp/folder-state-files.ts'
 import type { StateFiles } from '../../../images/esp/state-files.ts'
 
 let dir: string

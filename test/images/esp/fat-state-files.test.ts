@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { grub } from '../../../images/bootloaders/grub.ts'
-import { fatStateFiles } from '../../../images/esp/fat.ts'
-import { openRun } from '../../../images/run.ts'
+import { fatStateFiles } from '../../../images/esp/fat-state-files.ts'
 
 let dir: string
 beforeEach(() => {
@@ -15,7 +14,6 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
 const MiB = 1024 * 1024
-const run = openRun(() => undefined)
 
 /** A file system of `size` bytes that begins `offset` bytes into an image with something else before and behind it. */
 function makeFat(options: { readonly bits: number; readonly size: number; readonly offset: number; readonly cluster: number }): string {
@@ -39,7 +37,7 @@ describe.each([
 ])('FAT$bits of $size bytes at $offset, $cluster sectors a cluster,', (shape) => {
   test('gets its state files, and a write changes one sector of each copy and no other byte', async () => {
     const path = makeFat(shape)
-    const bootloader = grub(fatStateFiles({ path, offset: shape.offset, label: path, run }))
+    const bootloader = grub(fatStateFiles({ path, offset: shape.offset, label: path }))
     expect(await bootloader.read()).toMatchObject({ seq: undefined, copies: ['absent', 'absent'] })
     await bootloader.prepare()
     const before = readFileSync(path)
@@ -60,7 +58,7 @@ describe.each([
 describe('an EFI partition', () => {
   test('with a state file that is not as long as it must be is not written to at all', async () => {
     const path = makeFat({ bits: 16, size: 16 * MiB, offset: 0, cluster: 1 })
-    const files = fatStateFiles({ path, offset: 0, label: path, run })
+    const files = fatStateFiles({ path, offset: 0, label: path })
     await grub(files).prepare()
     await files.create('state2/select', Buffer.from('short'))
     const before = readFileSync(path)
@@ -75,8 +73,8 @@ describe('an EFI partition', () => {
   test('that is no FAT file system is a failure with a hint, not an empty state', async () => {
     const path = join(dir, 'zeros')
     writeFileSync(path, Buffer.alloc(MiB))
-    await expect(grub(fatStateFiles({ path, offset: 0, label: 'zeros\u001b[2J', run })).read()).rejects.toMatchObject({
-      code: 'command-failed',
+    await expect(grub(fatStateFiles({ path, offset: 0, label: 'zeros\u001b[2J' })).read()).rejects.toMatchObject({
+      code: 'unsupported',
       message: expect.stringContaining('zeros\\u{1b}[2J'),
       hint: expect.stringContaining('FAT'),
     })
