@@ -1,8 +1,8 @@
 // Writes a release onto the EFI partition: whenever the power goes, there is a boot loader, old or new, and it is whole (spec/efisys.md).
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { PsyblobError, type PublicKey, type Report, visible } from '../core/mod.ts'
+import { join } from 'node:path'
+import { PsyblobError, type Report, visible } from '../core/mod.ts'
 import {
   type Assembled,
   assemble,
@@ -14,45 +14,21 @@ import {
   type Mirrors,
   planRelease,
   readBack,
-  type VerifiedManifest,
   writeWhole,
 } from '../store/mod.ts'
 import { lineOf, type PlanLine } from './apply.ts'
-import {
-  bootFolder,
-  checkEntries,
-  cidAt,
-  type EfiContent,
-  type FileEntry,
-  filesOf,
-  following,
-  idEntry,
-  isStaged,
-  loaderName,
-  newLoader,
-  oldLoader,
-  ownerOf,
-  placeOf,
-  readEfi,
-  waitingPlace,
-} from './efi-content.ts'
+import { checkEntries, cidAt, filesOf, following, idEntry, loaderName, newLoader, oldLoader, placeOf } from './efi-content.ts'
 import type { EfiPartition } from './efi-partition.ts'
+import { type EfiLine, type EfiSurvey, ifCorrupt, requireRoom, type SurveyOptions, surveyOf } from './efi-survey.ts'
 import { dropNext, requireSwitch, sealEfi, switchLoaders } from './efi-switch.ts'
 import { askTrial, dropTrial } from './esp/loader-state.ts'
 
-export type EfiApplyOptions = {
-  readonly product: string
-  readonly key: PublicKey
-  readonly release: VerifiedManifest
-  readonly partition: EfiPartition
+export type EfiApplyOptions = SurveyOptions & {
   readonly store: LocalStore
   readonly mirrors: Mirrors
   readonly meter: Meter
-  /** Write every file again, take over another product's partition, and switch the boot loader without a trial. */
-  readonly force: boolean
   readonly dryRun: boolean
   readonly report: Report
-  readonly signal?: AbortSignal | undefined
 }
 
 export type EfiApplied = {
@@ -63,25 +39,6 @@ export type EfiApplied = {
   readonly bytes: { readonly total: number; readonly fetched: number; readonly reused: number; readonly written: number }
   readonly requests: number
   readonly plan: readonly PlanLine[]
-}
-
-/** What there is to do for one file. */
-type Line = {
-  readonly entry: FileEntry
-  /** Where it lies until the release is put in force, unless it is in its place. */
-  readonly waiting: string
-  readonly isCurrent: boolean
-  /** It need not be written: it is in its place, or waits. */
-  readonly isHeld: boolean
-  /** A boot loader that is another than the one in its place. */
-  readonly isNewLoader: boolean
-}
-
-type Survey = {
-  readonly content: EfiContent
-  readonly lines: readonly Line[]
-  readonly toWrite: readonly Line[]
-  readonly tries: boolean
 }
 
 /** Errors: `unsupported`, `conflict`, `no-space`, `locked`, `unavailable`, `corrupt`. */
@@ -137,60 +94,14 @@ export async function applyEfi(options: EfiApplyOptions): Promise<EfiApplied> {
   }
 }
 
-/** Compares every byte that is there with the release. */
-async function surveyOf({ partition, release, product, key, force, signal }: EfiApplyOptions): Promise<Survey> {
-  const content = await readEfi(partition, { product, key })
-  if (!force) await refuseOther(partition, product)
-  const lines: Line[] = []
-  for (const [at, entry] of filesOf(release.manifest).entries()) {
-    signal?.throwIfAborted()
-    const waiting = waitingPlace(entry, at)
-    const isCurrent = (await cidAt(partition, placeOf(entry)).catch(ifCorrupt)) === entry.bin.cid
-    const isHeld = isCurrent || (await cidAt(partition, waiting).catch(ifCorrupt)) === entry.bin.cid
-    lines.push({ entry, waiting, isCurrent, isHeld, isNewLoader: loaderName(entry.path) !== undefined && !isCurrent })
-  }
-  const toWrite = lines.filter(({ entry, isHeld }) => !isHeld || (force && loaderName(entry.path) === undefined))
-  const tries =
-    !force &&
-    lines.some((line) => line.isNewLoader) &&
-    filesOf(release.manifest).some(({ path }) => path === idEntry) &&
-    (await knowsTrials(partition, content))
-  return { content, lines, toWrite, tries }
-}
-
-/** A file that cannot be read is one that has to be written. */
-function ifCorrupt(error: unknown): undefined {
-  if (error instanceof PsyblobError && error.code === 'corrupt') return undefined
-  throw error
-}
-
-/** Throws `conflict` when another product has the partition: each would wipe out the other's boot loader. */
-async function refuseOther(partition: EfiPartition, product: string): Promise<void> {
-  const owner = await ownerOf(partition)
-  if (owner === undefined || owner === product) return
-  throw new PsyblobError('conflict', `the EFI partition ${visible(partition.label)} belongs to product ${visible(owner)}`, {
-    hint: `say --force to give it to ${product}`,
-  })
-}
-
-/** The boot loader in its place is one of ours: the manifest says so, or the release that was being sealed when the power went. */
-async function knowsTrials(partition: EfiPartition, { sealed, next }: EfiContent): Promise<boolean> {
-  const ours = [sealed.state === 'release' ? sealed.release : undefined, next].filter((release) => release !== undefined)
-  for (const { manifest } of ours) {
-    const files = filesOf(manifest)
-    if (!files.some(({ path }) => path === idEntry)) continue
-    for (const { path, bin } of files) {
-      const name = loaderName(path)
-      if (name !== undefined && (await cidAt(partition, `${bootFolder}/${name}.EFI`).catch(ifCorrupt)) === bin.cid) return true
-    }
-  }
-  return false
-}
-
 type Folders = { readonly held: string; readonly parts: string }
 
 /** How the files that are not there come: from those that are, as far as they go, else from the remotes. */
-async function planFiles(options: EfiApplyOptions, { content, toWrite }: Survey, { held, parts }: Folders): Promise<readonly EntryPlan[]> {
+async function planFiles(
+  options: EfiApplyOptions,
+  { content, toWrite }: EfiSurvey,
+  { held, parts }: Folders,
+): Promise<readonly EntryPlan[]> {
   const { release, partition, store, mirrors, report, signal, dryRun } = options
   if (toWrite.length === 0) return []
   const before = content.sealed.state === 'release' ? content.sealed.release.manifest : undefined
@@ -218,42 +129,9 @@ async function planFiles(options: EfiApplyOptions, { content, toWrite }: Survey,
   })
 }
 
-/** Old and new lie side by side. Throws `no-space` before anything is written. */
-async function requireRoom({ partition, release }: EfiApplyOptions, { content, toWrite }: Survey): Promise<void> {
-  const { files, label } = partition
-  const { free, cluster } = await files.room()
-  const clusters = (size: number) => Math.ceil(size / cluster) * cluster
-  const there = await files.list()
-  const goes = new Set([following.body, following.signatures].map((path) => path.toLowerCase()))
-  for (const { entry, waiting } of toWrite) {
-    goes.add(waiting.toLowerCase())
-    const name = loaderName(entry.path)
-    if (name !== undefined) goes.add(oldLoader(name).toLowerCase())
-  }
-  const isGoing = (path: string) => goes.has(path.toLowerCase()) || (content.next?.cid !== release.cid && isStaged(path))
-  const freed = there.filter(({ path }) => isGoing(path)).reduce((all, { size }) => all + clusters(size), 0)
-  const folders = new Set(there.map(({ path }) => dirname(path).toLowerCase()))
-  const touched = new Set([
-    dirname(following.body),
-    ...toWrite.flatMap(({ entry, waiting }) => [dirname(placeOf(entry)), dirname(waiting)]),
-  ])
-  const { body, signatures } = release.signed
-  const needed =
-    toWrite.reduce((all, { entry }) => all + clusters(entry.bin.size), 0) +
-    2 * (clusters(body.length) + clusters(signatures.length)) +
-    // a folder may need a cluster more for the new names; one that is not there needs one for itself
-    [...touched].reduce((all, folder) => all + cluster * (folders.has(folder.toLowerCase()) ? 1 : folder.split('/').length), 0)
-  if (needed <= free + freed) return
-  throw new PsyblobError(
-    'no-space',
-    `the EFI partition ${visible(label)} is too small: ${needed - free - freed} bytes are missing, ${needed} are needed; nothing was written`,
-    { hint: 'remove files from it that nobody needs, or publish a smaller release' },
-  )
-}
-
 type Planned = { readonly plans: readonly EntryPlan[]; readonly parts: string }
 
-async function install(options: EfiApplyOptions, survey: Survey, { plans, parts }: Planned): Promise<void> {
+async function install(options: EfiApplyOptions, survey: EfiSurvey, { plans, parts }: Planned): Promise<void> {
   const { partition, release, report, signal } = options
   const { content, lines, toWrite, tries } = survey
   const { files, state } = partition
@@ -314,7 +192,7 @@ async function install(options: EfiApplyOptions, survey: Survey, { plans, parts 
 }
 
 /** Beside a boot loader that stays lies the one before it, if the power went at the right moment; anything else was given up. */
-async function dropStale(partition: EfiPartition, { content, lines }: Survey): Promise<void> {
+async function dropStale(partition: EfiPartition, { content, lines }: EfiSurvey): Promise<void> {
   const before = content.sealed.state === 'release' ? filesOf(content.sealed.release.manifest) : []
   for (const { entry, isNewLoader } of lines) {
     const name = loaderName(entry.path)
@@ -346,7 +224,7 @@ async function checkedParts(assembled: readonly Assembled[]): Promise<(one: Asse
 }
 
 /** The id of the release's boot loader: what it says of itself on the kernel's command line. */
-async function loaderId({ files }: EfiPartition, lines: readonly Line[]): Promise<string> {
+async function loaderId({ files }: EfiPartition, lines: readonly EfiLine[]): Promise<string> {
   const line = lines.find(({ entry }) => entry.path === idEntry)
   const bytes = line === undefined ? undefined : await files.read(line.isCurrent ? placeOf(line.entry) : line.waiting)
   const text = Buffer.from(bytes ?? [])

@@ -53,14 +53,15 @@ export class Workshop {
     return readFileSync(this.path('os.pub'), 'utf8').trim().split('\n').at(-1) ?? ''
   }
 
-  /** Writes the recipe of `folder` with what makes it ours: key, port, changes. Answers its path. */
-  recipe(folder: string, name: string, { files = [], replace = {} }: Change = {}): string {
+  /** Writes a recipe, or the one in a folder with what belongs to it, with what makes it ours: key, port, changes. Answers its path. */
+  recipe(from: string, name: string, { files = [], replace = {} }: Change = {}): string {
     const to = this.path(`recipe-${name}`)
-    cpSync(folder, to, { recursive: true })
+    if (from.endsWith('.yaml')) cpSync(from, join(to, 'recipe.yaml'))
+    else cpSync(from, to, { recursive: true })
     let text = readFileSync(join(to, 'recipe.yaml'), 'utf8').replaceAll('KEY', this.key).replaceAll('PORT', String(this.port))
-    for (const [from, into] of Object.entries(replace)) {
-      if (!text.includes(from)) throw new Error(`the recipe does not say ${from}`)
-      text = text.replace(from, into)
+    for (const [old, into] of Object.entries(replace)) {
+      if (!text.includes(old)) throw new Error(`the recipe does not say ${old}`)
+      text = text.replace(old, into)
     }
     if (files.length > 0) text = text.replace(/^files:\n/m, `files:\n${files.map((line) => `  - ${line}\n`).join('')}`)
     writeFileSync(join(to, 'recipe.yaml'), text)
