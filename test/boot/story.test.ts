@@ -168,7 +168,7 @@ describe('a machine', () => {
   test('made by psyopsOS is taken over, and goes back to what it was when the new release fails', async () => {
     const disk = workshop.disk('old.img')
     // as psyopsOS leaves it: files in a slot, no manifest, no state files, a boot loader of its own
-    workshop.asPsyopsOS(disk)
+    await workshop.asPsyopsOS(disk)
     workshop.psyblob('sync os --force --key os.pub --remote repo --disk old.img --booted a --store taken')
     workshop.psyblob('apply efisys --force --key os.pub --remote repo --disk old.img --store taken')
     const guest = start(disk)
@@ -178,7 +178,7 @@ describe('a machine', () => {
     expect(await status(guest)).toMatchObject({ booted: 'b', slots: [{ state: 'empty' }, { serial: 1, good: true }] })
     await guest.kill()
     // the new slot spoils: the old one is the last resort
-    workshop.spoil(disk, 'b')
+    await workshop.spoil(disk, 'b')
     const again = start(disk)
     await again.waitFor(/psyblob: psyopsOS-A/, 60)
     await again.waitFor(/Booting|Linux version/, 60)

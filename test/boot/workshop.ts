@@ -1,8 +1,10 @@
 // Where boot tests get their releases and disks from: recipes built once and kept, a repository, a server, a disk image.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readPartitions } from '../../images/gpt.ts'
 
 const program = join(import.meta.dirname, '../../dist/psyblob.js')
 
@@ -125,19 +127,18 @@ export class Workshop {
     execFileSync(name, words, { env: { ...process.env, MTOOLS_SKIP_CHECK: '1' }, stdio: ['ignore', 'pipe', 'pipe'] })
   }
 
-  #debugfs(disk: string, slot: 'a' | 'b', commands: string): void {
-    const { partitions } = JSON.parse(execFileSync('sfdisk', ['--json', disk], { encoding: 'utf8' })).partitiontable as {
-      partitions: { name: string; start: number }[]
-    }
+  async #debugfs(disk: string, slot: 'a' | 'b', commands: string): Promise<void> {
+    const file = await open(disk, 'r')
+    const partitions = await readPartitions(file, disk).finally(() => file.close())
     const name = slot === 'a' ? 'psyopsOS-A' : 'psyopsOS-B'
-    const offset = (partitions.find((one) => one.name === name)?.start ?? 0) * 512
+    const offset = partitions.find((one) => one.name === name)?.offset ?? 0
     writeFileSync(this.path('debugfs'), commands)
     execFileSync('debugfs', ['-w', '-f', this.path('debugfs'), `${disk}?offset=${offset}`], { stdio: ['ignore', 'pipe', 'pipe'] })
   }
 
   /** Takes everything of psyblob's away: what is left is what psyopsOS puts on a disk. */
-  asPsyopsOS(disk: string): void {
-    this.#debugfs(disk, 'a', 'rm manifest\nrm manifest.minisig\n')
+  async asPsyopsOS(disk: string): Promise<void> {
+    await this.#debugfs(disk, 'a', 'rm manifest\nrm manifest.minisig\n')
     const esp = `${disk}@@1048576`
     for (const name of ['state1/select', 'state2/select', 'tries', 'loader', 'trial', 'psyblob/manifest', 'psyblob/manifest.minisig'])
       this.mdel(esp, name)
@@ -145,9 +146,9 @@ export class Workshop {
   }
 
   /** What was a kernel is none any more. */
-  spoil(disk: string, slot: 'a' | 'b'): void {
+  async spoil(disk: string, slot: 'a' | 'b'): Promise<void> {
     writeFileSync(this.path('spoilt'), 'no kernel')
-    this.#debugfs(disk, slot, `rm kernel\nwrite ${this.path('spoilt')} kernel\n`)
+    await this.#debugfs(disk, slot, `rm kernel\nwrite ${this.path('spoilt')} kernel\n`)
   }
 
   close(): void {
