@@ -19,8 +19,6 @@ export abstract class ImageCommand extends TrustCommand {
   efisys = Option.String('--efisys', 'efisys', { description: 'Product with the boot loader (efisys)' })
   version = Option.String('--version', { description: 'Serial or version label of the OS; the newest unless named' })
   folders = Option.Array('--path', { description: 'Folder made by psyblob download, instead of the remotes; several times if need be' })
-  // every build takes it; these have nothing to keep: psyblob download and --path do
-  cache = Option.String('--cache', { hidden: true })
 
   /** Runs `build` once `programs` are known to be there, with a place to work beside OUT. */
   async built<Result>(programs: readonly string[], build: (sources: Sources, context: BuildContext) => Promise<Result>): Promise<Result> {

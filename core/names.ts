@@ -4,14 +4,14 @@ import { utf8Encode } from './utf8.ts'
 import { visible } from './visible.ts'
 
 const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/
-/** Names that readers in many languages stumble over: as keys of an object they are taken for its own, or sorted as numbers. */
-const refusedNames = /^(constructor|prototype|\d+)$/
+/** Names that readers in many languages stumble over, for as keys of an object they are taken for its own or sorted as numbers; and those of a store's own files. */
+const refusedNames = /^(constructor|prototype|\d+|blob|attempts|state\.json|links\.json)$/
 
 /** A product, channel or slot name. Throws `malformed` and says which `kind` of name it was. */
 export function parseName(text: string, kind: string): string {
   if (!namePattern.test(text) || refusedNames.test(text)) {
     throw new PsyblobError('malformed', `not a ${kind} name: "${visible(text.slice(0, 80))}"`, {
-      hint: 'names are 1 to 64 characters of a-z, 0-9, dot, underscore and hyphen, and begin with a letter or digit; digits alone, constructor and prototype are refused',
+      hint: 'names are 1 to 64 characters of a-z, 0-9, dot, underscore and hyphen, and begin with a letter or digit; digits alone, constructor, prototype and the names of a store (blob, attempts, state.json, links.json) are refused',
     })
   }
   return text

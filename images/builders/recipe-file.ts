@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import { isPsyblobError, limits, PsyblobError, parseComposition, utf8Decode, visible } from '../../core/mod.ts'
 import { readLimited } from '../../store/mod.ts'
+import { parseDuration } from '../duration.ts'
 import type { KernelSource, Recipe, RecipeFile, RootSource } from './recipe.ts'
 import { type Complaint, checkWritten, type Written } from './recipe-schema.ts'
 
@@ -143,6 +144,28 @@ function contradictions(written: Written, dir: string): readonly Complaint[] {
     })
   if (recipe.psyblob.program === 'none' && recipe.psyblob.agent !== undefined)
     found.push({ path: ['agent'], message: 'an agent without psyblob in the image: program is none' })
+  found.push(...agentContradictions(recipe, written))
+  return found
+}
+
+/** A service that could do nothing, or that could never call a boot healthy. */
+function agentContradictions({ psyblob, initramfs, files, root }: Recipe, written: Written): readonly Complaint[] {
+  const { agent, composition } = psyblob
+  if (agent === undefined) return []
+  const found: Complaint[] = []
+  const isOwn = files.some(({ path }) => path === '/etc/composition') || root.distribution === 'none'
+  if (composition.length === 0 && !isOwn)
+    found.push({
+      path: ['agent'],
+      message: 'an agent that nothing tells what to keep up to date: add a composition, or the file /etc/composition',
+    })
+  const patience = parseDuration('patience', agent.patience) / 1000
+  // the agent itself is started a while after the watchdog
+  if (initramfs.watchdog > 0 && patience >= initramfs.watchdog)
+    found.push({
+      path: written.initramfs.watchdog === undefined ? ['agent'] : ['initramfs', 'watchdog'],
+      message: `the watchdog resets the machine after ${initramfs.watchdog} seconds, before the agent's patience of ${agent.patience} is over`,
+    })
   return found
 }
 

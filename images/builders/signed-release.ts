@@ -26,7 +26,7 @@ type LayOutOptions = { readonly dir: string; readonly options: SourceOptions; re
 
 /** Fills `dir`/slot with the newest release, its manifest last, and `dir`/esp with the boot state of a machine that has it in slot a. */
 export async function layOutOs(component: Component, options: LayOutOptions): Promise<LaidOut> {
-  const laid = await layOut(component, options)
+  const laid = await layOut(component, { ...options, activate: true })
   const { report } = options.options
   const names = await readdir(laid.dir)
   for (const name of ['kernel', 'initramfs', 'squashfs'])
@@ -43,7 +43,7 @@ export async function layOutOs(component: Component, options: LayOutOptions): Pr
  * partition is everybody's. Throws `usage` for a release that no machine boots by, `unsupported` for one that FAT cannot hold.
  */
 export async function layOutEfisys(component: Component, options: LayOutOptions): Promise<LaidOut> {
-  const laid = await layOut(component, options).catch((error: unknown) => {
+  const laid = await layOut(component, { ...options, activate: false }).catch((error: unknown) => {
     if (isPsyblobError(error, 'not-found') && error.message.includes(' has no product '))
       throw new PsyblobError('not-found', error.message, {
         cause: error,
@@ -63,14 +63,18 @@ export async function layOutEfisys(component: Component, options: LayOutOptions)
   return laid
 }
 
-async function layOut(component: Component, { dir, options, version }: LayOutOptions): Promise<LaidOut> {
+/** `activate`: the boot state is made, too. */
+async function layOut(
+  component: Component,
+  { dir, options, version, activate }: LayOutOptions & { readonly activate: boolean },
+): Promise<LaidOut> {
   const place = (name: string) => ({ dir: join(dir, name) })
   await mkdir(dir, { recursive: true })
   const target = { kind: 'slots', a: place('slot'), b: place('other'), esp: place('esp') } as const
   const placed = { ...component, target }
   // a store of its own: what this machine has seen or refused is no matter of the disk's
   const node = openNode({ ...options, storeDir: join(dir, 'store'), components: [placed], disk: undefined, booted: undefined })
-  await applyProduct(node, placed, { slot: 'a', version, path: undefined, force: false, activate: true, dryRun: false })
+  await applyProduct(node, placed, { slot: 'a', version, path: undefined, force: false, activate, dryRun: false })
   const slot = join(dir, 'slot')
   await settleModes(slot)
   const body = await readFile(join(slot, 'manifest'))

@@ -57,7 +57,9 @@ describe('a recipe', () => {
   })
 
   test('means an Alpine of its branch, with psyblob run by Node.js', async () => {
-    const recipe = await read('psyblob: recipe/1\ndistribution: alpine\nbranch: v3.22\npackages: [alpine-base, nodejs]\nagent: true\n')
+    const recipe = await read(
+      'psyblob: recipe/1\ndistribution: alpine\nbranch: v3.22\npackages: [alpine-base, nodejs]\nagent: true\nfiles: [{ path: /etc/composition, from: composition }]\n',
+    )
     expect(recipe).toMatchObject({
       root: {
         repositories: ['https://dl-cdn.alpinelinux.org/alpine/v3.22/main', 'https://dl-cdn.alpinelinux.org/alpine/v3.22/community'],
@@ -96,6 +98,9 @@ files:
   })
 })
 
+/** So that an agent has something to do. */
+const composed = 'files: [{ path: /etc/composition, from: composition }]\n'
+
 describe('a mistake in a recipe is told with its line:', () => {
   test.each([
     ['packages: 5\n', 'os.yaml, line 3: packages: expected a list of texts, got a number'],
@@ -125,6 +130,9 @@ describe('a mistake in a recipe is told with its line:', () => {
     ['kernel: { pakage: x }\n', 'os.yaml, line 3: kernel.pakage: no such key; did you mean package?'],
     ['repositories: [http://deb.debian.org]\n', 'os.yaml, line 3: repositories, item 1: expected a line such as deb http'],
     ['agent: { every: 1 hour }\n', 'os.yaml, line 3: agent.every: expected a time such as 30s, 10m or 1h, got "1 hour"'],
+    ['agent: true\n', 'os.yaml, line 3: agent: an agent that nothing tells what to keep up to date'],
+    [`agent: { patience: 20m }\n${composed}`, 'os.yaml, line 3: agent: the watchdog resets the machine after 600 seconds, before'],
+    [`initramfs: { watchdog: 60 }\nagent: true\n${composed}`, 'os.yaml, line 3: initramfs.watchdog: the watchdog resets the machine'],
     ['agent: true\nprogram: none\n', 'os.yaml, line 3: agent: an agent without psyblob in the image'],
     ['program: bundle\n', 'os.yaml, line 3: program: a bundle runs on Node.js'],
     ['composition:\n  - name: os\n    uris: [x]\n', 'os.yaml, line 4: composition, item 1: field key: missing'],
