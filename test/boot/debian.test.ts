@@ -57,7 +57,7 @@ describe('a Debian with systemd', () => {
   })
 
   const status = async () => json(await must(machine, 'psyblob status os --json'))
-  const isGood = () => must(machine, 'until psyblob status os --json | grep -q \'"booted":true,"good":true\'; do sleep 1; done', 240)
+  const isGood = () => must(machine, 'until psyblob status os --json | grep -q \'"booted":true,"next":true,"good":true\'; do sleep 1; done', 240)
   const update = () => machine.send('psyblob sync os --reboot --progress none\n')
 
   test('boots from the disk, all its services start, and its agent finds it healthy', async () => {
