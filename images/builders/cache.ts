@@ -1,6 +1,5 @@
 // What the next build may use again: files named by a hash of all that went into them. A crash leaves nothing or the whole file.
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { createHash, randomUUID } from 'node:crypto'
 import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolder, pathExists, translated } from '../../store/mod.ts'
@@ -8,6 +7,8 @@ import type { BuildContext } from './builder.ts'
 
 /** Milliseconds; what nobody wanted for so long goes when the next one is made. */
 const unusedAfter = 14 * 24 * 60 * 60 * 1000
+/** Milliseconds. Whoever writes a file touches it more often; the writer may be in another container, or on another machine. */
+const abandonedAfter = 24 * 60 * 60 * 1000
 
 export type Kept = { readonly path: string; readonly isNew: boolean }
 
@@ -26,9 +27,8 @@ export async function cached(
     return { path, isNew: false }
   }
   await removeUnused(folder)
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.${randomUUID()}.tmp`
   try {
-    await rm(temporary, { force: true })
     await make(temporary)
     const file = await open(temporary, 'r')
     try {
@@ -44,15 +44,11 @@ export async function cached(
   return { path, isNew: true }
 }
 
-/** With the process that writes it. */
-const unfinished = /\.(\d+)\.tmp$/
-
 async function removeUnused(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name)
-    const writer = unfinished.exec(name)?.[1]
-    if (writer !== undefined && !existsSync(`/proc/${writer}`)) await rm(path, { force: true })
+    const most = name.endsWith('.tmp') ? abandonedAfter : unusedAfter
     const touched = (await stat(path).catch(() => undefined))?.mtimeMs
-    if (touched !== undefined && Date.now() - touched > unusedAfter) await rm(path, { force: true })
+    if (touched !== undefined && Date.now() - touched > most) await rm(path, { force: true })
   }
 }

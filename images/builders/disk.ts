@@ -1,6 +1,6 @@
 // `build disk`: a GPT image that boots, filled from signed releases. Nothing is mounted, and no root is needed (spec/disk.md).
 import { cp, mkdir, open, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Component, PsyblobError, visible } from '../../core/mod.ts'
 import { hasCode, translated } from '../../store/mod.ts'
 import { formatEnvironment } from '../environment-block.ts'
@@ -112,6 +112,7 @@ async function secretFolder(secret: DiskOptions['secret'], { run, work, signal }
   const dir = join(work, 'secret')
   await mkdir(dir, { mode: 0o700 })
   // permissions as they are, whatever the umask; the owner is root in the image whoever unpacks it here
-  await run(['tar', '-xpof', secret.tar, '-C', dir], { signal })
+  // GNU tar takes a name with a colon for another machine's, unless a slash comes first; the tar of busybox knows no --force-local
+  await run(['tar', '-xpof', resolve(secret.tar), '-C', dir], { signal })
   return dir
 }

@@ -88,8 +88,13 @@ async function filesBelow(dir: string): Promise<readonly Found[]> {
         throw new PsyblobError('usage', `${visible(source)} is neither a file nor a folder`, {
           hint: 'leave it out, or put a copy in its place',
         })
-      // every file system has one, this one too
-      if (path === '/lost+found') continue
+      if (path === '/lost+found') {
+        // every file system has one, this one too
+        if (state.isDirectory() && (await readdir(source)).length === 0) continue
+        throw new PsyblobError('usage', `${visible(source)} would be left out: lost+found is the file system's own`, {
+          hint: 'move what is in it elsewhere, or remove it',
+        })
+      }
       found.push({ path, source, mode: state.mode & 0o7777, isFolder: state.isDirectory() })
       if (state.isDirectory()) await visit(source, path)
     }

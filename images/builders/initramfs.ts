@@ -26,7 +26,7 @@ const softwareWatchdog = ['softdog']
 
 /** Programs of init.sh, then what a rescue shell is opened for. */
 const applets = [
-  '[ basename cat chmod cp dd echo grep hexdump insmod kill ls mkdir mount printf readlink reboot rm sed setsid sh sleep switch_root sync test tr umount uname watchdog',
+  '[ basename cat chmod cp dd echo fold grep hexdump insmod kill ls mkdir mount printf readlink reboot rm sed setsid sh sleep switch_root sync test tr umount uname watchdog',
   'blockdev chroot clear cmp cut date df dmesg du env false find findfs fdisk free head hostname ifconfig ip less ln losetup lsmod md5sum mknod more mv',
   'nc od passwd pidof ping poweroff ps pwd rmmod sha256sum sort stat tail tar touch true udhcpc vi wc wget which xargs zcat',
 ].flatMap((line) => line.split(' '))

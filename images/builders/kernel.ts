@@ -1,8 +1,9 @@
 // `build kernel`: kernel, System.map, configuration and modules, of the distribution's package or of a folder.
 import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { PsyblobError, visible } from '../../core/mod.ts'
 import { hasCode, translated } from '../../store/mod.ts'
+import { copyApkKeys } from './apk-keys.ts'
 import { checkReplaceable, putInPlace } from './aside.ts'
 import type { Artifact, BuildContext } from './builder.ts'
 import { fetchDebian } from './debian-packages.ts'
@@ -37,7 +38,7 @@ export async function buildKernel(recipe: Recipe, { out }: { readonly out: strin
   return artifacts.map((artifact) => ({ ...artifact, path: join(out, artifact.path.slice(made.length + 1)) }))
 }
 
-/** Errors: `not-found` (package, kernel, modules), `command-failed`. */
+/** Errors: `not-found` (package, kernel, modules, keys), `command-failed`. */
 export async function kernel(recipe: Recipe, { out, modules }: KernelOptions, context: BuildContext): Promise<readonly Artifact[]> {
   const { run, report, work, signal } = context
   const source = 'dir' in recipe.kernel ? resolve(recipe.dir, recipe.kernel.dir) : await unpacked(recipe, recipe.kernel.package, context)
@@ -119,13 +120,8 @@ async function unpacked(recipe: Recipe, name: string, context: BuildContext): Pr
   await mkdir(dir)
   report({ type: 'step', step: 'fetch kernel', about: name })
   if (root.distribution === 'alpine') {
-    const keys = root.keys.length === 0 ? ['/etc/apk/keys'] : root.keys.map((key) => resolve(recipe.dir, key))
     const folder = join(work, 'kernel-keys')
-    await mkdir(folder)
-    for (const key of keys) {
-      if ((await stat(key)).isDirectory()) await cp(key, folder, { recursive: true })
-      else await cp(key, join(folder, basename(key)))
-    }
+    await copyApkKeys(recipe, folder)
     const repositories = root.repositories.flatMap((line) => ['--repository', line.replace(/^@\S+\s+/, '')])
     const asRoot = process.getuid?.() === 0 ? [] : ['--no-chown']
     await run(

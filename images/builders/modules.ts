@@ -176,6 +176,9 @@ export async function moduleBytes(path: string, run: Run): Promise<Uint8Array> {
   try {
     return gunzipSync(bytes)
   } catch (cause) {
-    throw new PsyblobError('corrupt', `${visible(path)} is not what gzip makes`, { cause })
+    throw new PsyblobError('corrupt', `${visible(path)} is not what gzip makes`, {
+      cause,
+      hint: 'it is damaged: unpack the kernel’s package again, or copy the module again',
+    })
   }
 }

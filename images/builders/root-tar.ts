@@ -26,7 +26,9 @@ export async function treeOf(tar: FileHandle, { what, isRoots = false }: TreeOpt
     if (entry.kind === 'hardlink') {
       const node = tree.at(entry.link)
       if (node === undefined)
-        throw new PsyblobError('malformed', `${what}: ${visible(entry.path)} is linked to ${visible(entry.link)}, which is not there`)
+        throw new PsyblobError('malformed', `${what}: ${visible(entry.path)} is linked to ${visible(entry.link)}, which is not there`, {
+          hint: 'make the tar file anew, of both in one run of tar',
+        })
       tree.put(entry.path, node)
     } else if (entry.kind !== 'device') tree.put(entry.path, nodeOf(entry, entry.kind, tar))
   }
@@ -93,7 +95,10 @@ async function* contentOf(content: Content, path: string): Bytes {
     for (let done = 0; done < content.size; ) {
       const piece = Buffer.allocUnsafe(Math.min(pieceSize, content.size - done))
       const got = await readFull(content.tar, piece, content.at + done)
-      if (got < piece.length) throw new PsyblobError('malformed', `/${visible(path)}: its tar file ends in the middle of it`)
+      if (got < piece.length)
+        throw new PsyblobError('malformed', `/${visible(path)}: its tar file ends in the middle of it`, {
+          hint: 'it is cut short, or changed while it was read: copy it again, or make it anew',
+        })
       done += got
       yield piece
     }

@@ -110,7 +110,10 @@ export class RootTree {
       done.push(name)
       const node = this.#nodes.get(done.join('/'))
       if (node?.kind !== 'symlink' || (!last && ahead.every((part) => part === ''))) continue
-      if (++links > mostLinks) throw new PsyblobError('malformed', `/${visible(path)}: symlinks that lead in a circle`)
+      if (++links > mostLinks)
+        throw new PsyblobError('malformed', `/${visible(path)}: symlinks that lead in a circle`, {
+          hint: 'name the path without these links, or leave one of them out with exclude',
+        })
       if (node.link.startsWith('/')) done.length = 0
       else done.pop()
       ahead.unshift(...node.link.split('/'))

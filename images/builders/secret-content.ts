@@ -74,6 +74,10 @@ export async function secretContent(options: SecretOptions, context: BuildContex
   add(`${ssh.name}.pub`, Buffer.from(`${ssh.publicKey}\n`))
   for (const { name, path } of options.files) {
     const inside = parsePath(`/${name}`).slice(1)
+    if (inside === 'lost+found' || inside.startsWith('lost+found/'))
+      throw new PsyblobError('usage', `${visible(name)}: lost+found is the file system's own`, {
+        hint: 'give --file another name before the =',
+      })
     const twin = files.find((file) => overlap(pathTwin(file.path), pathTwin(inside)))
     if (twin !== undefined)
       throw new PsyblobError('usage', `${visible(name)} is ${visible(twin.path)} already`, {

@@ -34,7 +34,7 @@ export async function buildSecret(
   const made = join(context.work, 'secret')
   if (isTar(out)) await writeFile(made, tarOf(content.files, context.epoch), { mode: fileMode, flag: 'wx' })
   else await makeImage(made, { files: content.files, nodename }, context)
-  await putFileInPlace(made, out)
+  await putFileInPlace(made, out, { keep: !force })
   return { artifact: { name: 'secret', path: out, size: (await stat(out)).size }, content }
 }
 

@@ -73,7 +73,7 @@ async function layOut(
   const target = { kind: 'slots', a: place('slot'), b: place('other'), esp: place('esp') } as const
   const placed = { ...component, target }
   // a store of its own: what this machine has seen or refused is no matter of the disk's
-  const node = openNode({ ...options, storeDir: join(dir, 'store'), components: [placed], disk: undefined, booted: undefined })
+  const node = await openNode({ ...options, storeDir: join(dir, 'store'), components: [placed], disk: undefined, booted: undefined })
   await applyProduct(node, placed, { slot: 'a', version, path: undefined, force: false, activate, dryRun: false })
   const slot = join(dir, 'slot')
   await settleModes(slot)

@@ -40,7 +40,10 @@ const kinds: Readonly<Record<string, TarEntry['kind']>> = {
 
 /** Every entry in the order of the file, called `what` in errors. Throws `malformed`, `unsupported` (sparse files). */
 export async function* readTar(file: FileHandle, what: string): AsyncGenerator<TarEntry> {
-  const refuse = (at: number, why: string) => new PsyblobError('malformed', `${what}: ${why} (at byte ${at})`)
+  const refuse = (at: number, why: string, hint = 'it is damaged, or was cut short: copy it again, or make it anew') =>
+    new PsyblobError('malformed', `${what}: ${why} (at byte ${at})`, { hint })
+  const noTar = () => refuse(0, 'not a tar file', 'name a tar file, as it is or compressed by gzip, xz, zstd or bzip2')
+  const leadsOut = 'make it with tar -C FOLDER -cf TAR . and without -P, so that every path begins in the folder'
   const read = windowOf(file)
   let shared: ReadonlyMap<string, string> = new Map()
   let own: ReadonlyMap<string, string> = new Map()
@@ -50,9 +53,9 @@ export async function* readTar(file: FileHandle, what: string): AsyncGenerator<T
     const block = await read(at, blockSize)
     // some writers leave the two empty blocks at the end out
     if (block.length === 0 && at > 0) return
-    if (block.length < blockSize) throw refuse(at, at === 0 ? 'not a tar file' : 'ends in the middle of a header')
+    if (block.length < blockSize) throw at === 0 ? noTar() : refuse(at, 'ends in the middle of a header')
     if (block.every((byte) => byte === 0)) return
-    if (!isSummed(block)) throw refuse(at, at === 0 ? 'not a tar file' : 'a header that is damaged')
+    if (!isSummed(block)) throw at === 0 ? noTar() : refuse(at, 'a header that is damaged')
     const field = (from: number, length: number) => textOf(block.subarray(from, from + length))
     const type = String.fromCharCode(block[156] ?? 0)
     const size = Number(own.get('size') ?? numberOf(block.subarray(124, 136)))
@@ -89,12 +92,12 @@ export async function* readTar(file: FileHandle, what: string): AsyncGenerator<T
     const gid = Number(own.get('gid') ?? numberOf(block.subarray(116, 124)))
     if (!Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) throw refuse(at, 'an owner that is no number')
     yield {
-      path: plainPath(name, () => refuse(at, `a path that leads out of it: ${visible(name)}`)),
+      path: plainPath(name, () => refuse(at, `a path that leads out of it: ${visible(name)}`, leadsOut)),
       kind,
       mode: numberOf(block.subarray(100, 108)) & 0o7777,
       uid,
       gid,
-      link: kind === 'hardlink' ? plainPath(link, () => refuse(at, `a link that leads out of it: ${visible(link)}`)) : link,
+      link: kind === 'hardlink' ? plainPath(link, () => refuse(at, `a link that leads out of it: ${visible(link)}`, leadsOut)) : link,
       attributes: new Map(
         [...own].filter(([key]) => key.startsWith(attributePrefix)).map(([key, value]) => [key.slice(attributePrefix.length), value]),
       ),

@@ -15,7 +15,10 @@ export async function decompress(bytes: Uint8Array, what: string): Promise<Uint8
   try {
     return decompress(bytes)
   } catch (cause) {
-    throw new PsyblobError('corrupt', `${what} is not what zstd makes`, { cause })
+    throw new PsyblobError('corrupt', `${what} is not what zstd makes`, {
+      cause,
+      hint: 'it is damaged: unpack its package again, or copy it again',
+    })
   }
 }
 

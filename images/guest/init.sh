@@ -8,7 +8,12 @@ root=/sysroot
 run=/run/psyblob
 
 # 1 telling: through the kernel's log, so that every console has it and the running system finds it in dmesg
-tell() { if [ -c /dev/kmsg ]; then echo "<$1>psyblob: $2" >/dev/kmsg; else echo "psyblob: $2"; fi; }
+# A record longer than 976 bytes is lost whole, so it is cut. What others wrote on their disks may hold anything a terminal would obey.
+tell() {
+  printf '%s\n' "$2" | tr -cd ' -~\n' | fold -bs -w 900 | while IFS= read -r line; do
+    if [ -c /dev/kmsg ]; then echo "<$1>psyblob: $line" >/dev/kmsg; else echo "psyblob: $line"; fi
+  done
+}
 say() { tell 6 "$*"; }
 # level 3 is shown on a quiet boot as well
 warn() { tell 3 "$*"; }
@@ -152,7 +157,8 @@ watch() {
 
 # 5 file systems, read here: two disks may carry the same labels, and a copied disk even the same UUIDs
 hex() { hexdump -v -s "$2" -n "$3" -e '1/1 "%02x"' "/dev/$1" 2>/dev/null; }
-text() { dd if="/dev/$1" bs=1 skip="$2" count="$3" 2>/dev/null | tr -d '\0' | sed 's/ *$//'; }
+# printable letters only; busybox's tr has no name for them
+text() { dd if="/dev/$1" bs=1 skip="$2" count="$3" 2>/dev/null | tr -cd ' -~' | sed 's/ *$//'; }
 
 # probe NAME: sets type, uuid and name, as GRUB reads them; all empty for a file system that is none of ours
 probe() {
@@ -378,8 +384,9 @@ put $secret/age.key /etc/psyblob/age.key 600
 set +f
 for file in $secret/ssh_host_* $secret/nebula/*; do
   case $file in
-    */nebula/*.key) put "$file" "/etc/nebula/${file##*/}" 600 ;;
-    */nebula/*) put "$file" "/etc/nebula/${file##*/}" 644 ;;
+    */nebula/*.crt) put "$file" "/etc/nebula/${file##*/}" 644 ;;
+    # a configuration may have a key in it
+    */nebula/*) put "$file" "/etc/nebula/${file##*/}" 600 ;;
     *.pub) put "$file" "/etc/ssh/${file##*/}" 644 ;;
     *) put "$file" "/etc/ssh/${file##*/}" 600 ;;
   esac

@@ -153,11 +153,13 @@ describe('a disk image', () => {
   test('holds secrets of a folder or a tar file, for root only, and is for its owner only then', async () => {
     world.write('secret/nodename', 'node1\n')
     world.write('secret/nebula/host.key', 'key')
+    // as in a copy of a mounted one
+    mkdirSync(world.path('secret/lost+found'))
     world.run('chmod', ['-R', 'go=,u=rwX', 'secret'])
-    world.run('tar', ['-cJf', 'secret.tar.xz', '--owner=1000', '-C', 'secret', '.'])
+    world.run('tar', ['-cJf', './node1:2026.tar.xz', '--owner=1000', '-C', 'secret', '.'])
     const before = process.umask(0)
     try {
-      for (const option of ['--secret secret', '--secret-tarball secret.tar.xz']) {
+      for (const option of ['--secret secret', '--secret-tarball node1:2026.tar.xz']) {
         world.remove('disk-s.img')
         const { json } = await world.must(`build disk disk-s.img ${from} --json ${option}`)
         const place = `${world.path('disk-s.img')}?offset=${json.partitions[1].offset}`
@@ -173,7 +175,15 @@ describe('a disk image', () => {
     expect(rest(world)).toEqual([])
     expect(await world.psyblob(`build disk disk-s.img ${from} --secret none`)).toMatchObject({ code: 10 })
     expect(await world.psyblob(`build disk disk-s.img ${from} --secret-tarball secret`)).toMatchObject({ code: 2 })
-    expect(await world.psyblob(`build disk disk-s.img ${from} --secret secret --secret-tarball secret.tar.xz`)).toMatchObject({ code: 2 })
+    expect(await world.psyblob(`build disk disk-s.img ${from} --secret secret --secret-tarball node1:2026.tar.xz`)).toMatchObject({
+      code: 2,
+    })
+    world.write('secret/lost+found/key', 'key')
+    expect(await world.psyblob(`build disk disk-s.img ${from} --secret secret`)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('secret/lost+found would be left out'),
+    })
+    expect(rest(world)).toEqual([])
   })
 
   test('is the same whether the files it was made of had zeros or holes', async () => {

@@ -180,6 +180,8 @@ describe('secrets that cannot be made', () => {
     world.write('file', 'x')
     for (const name of ['nodename', 'NODENAME', 'nebula', 'age.key/x'])
       if (name !== 'nebula') await refused(`--nodename n --file ${name}=file`, 2, 'already')
+    for (const name of ['lost+found', 'lost+found/x'])
+      await refused(`--nodename n --file ${name}=file`, 2, `${name}: lost+found is the file system's own`)
     await refused('--nodename n --file ../x=file', 13, '')
     await refused('--nodename n --file x', 2, 'NAME=PATH')
     expect(await world.psyblob('build secret bad.tar.gz --nodename n')).toMatchObject({ code: 2 })
@@ -195,5 +197,14 @@ describe('secrets that cannot be made', () => {
     expect(world.read('node1.tar').equals(before)).toBe(true)
     await world.must('build secret node1.tar --nodename node1 --force')
     expect(world.read('node1.tar').equals(before)).toBe(false)
+  })
+
+  test('by two runs at once are those of one of them, whose keys it printed; the other is a conflict', async () => {
+    const both = await Promise.all(Array.from({ length: 2 }, () => world.psyblob('build secret node1.tar --nodename node1')))
+    expect(both.map(({ code }) => code).sort()).toEqual([0, 11])
+    world.run('tar', ['-xf', 'node1.tar', 'ssh_host_ed25519_key.pub'])
+    const made = both.find(({ code }) => code === 0)
+    expect(made?.stdout).toContain(world.read('ssh_host_ed25519_key.pub').toString())
+    expect(rest()).toEqual([])
   })
 })

@@ -152,4 +152,71 @@ describe('init', () => {
     expect(listed.length).toBeGreaterThan(60)
     expect(listed.filter((name) => !there.has(name))).toEqual([])
   })
+
+  /** What a part of init prints, from the line that begins with `first` to before the one with `last`, after `before` and with `after`. */
+  function part({ first, last }: { first: string; last: string }, { before = '', after = '' }): string {
+    const text = readFileSync(script, 'utf8')
+    const start = text.indexOf(`\n${first}`)
+    const end = text.indexOf(`\n${last}`, start)
+    expect([start, end].every((at) => at > 0)).toBe(true)
+    // nothing of a test belongs in this machine's log
+    const lines = text.slice(start, end).replaceAll('-c /dev/kmsg', '-c /none')
+    execFileSync('/bin/busybox', ['--install', '-s', join(dir, 'bin')])
+    return execFileSync('/bin/busybox', ['sh', '-c', `set -f\nPATH=${join(dir, 'bin')}\n${before}\n${lines}\n${after}`], {
+      encoding: 'latin1',
+      cwd: dir,
+    })
+  }
+  const telling = { first: 'tell()', last: 'restart()' }
+  const reading = { first: '# 5 ', last: '# block devices' }
+
+  test.runIf(hasBusybox)('tells what is long in several lines, for the kernel loses one that is too long', () => {
+    const words = Array.from({ length: 500 }, (_, at) => `vda${at}`).join(' ')
+    const lines = part(telling, { after: `say '${words}'; warn ${'x'.repeat(2000)}` })
+      .trimEnd()
+      .split('\n')
+    expect(lines.length).toBeGreaterThan(4)
+    for (const line of lines) expect(line).toMatch(/^psyblob: .{1,900}$/)
+    expect(lines.map((line) => line.slice('psyblob: '.length)).join('')).toBe(words + 'x'.repeat(2000))
+  })
+
+  test.runIf(hasBusybox)('tells each line of what a program said, and nothing that a terminal obeys', () => {
+    expect(part(telling, { after: `say "$(printf 'one\\nt\\033[2Jwo\\007')"` })).toBe('psyblob: one\npsyblob: t[2Jwo\n')
+  })
+
+  test.runIf(hasBusybox)('takes the label of a strange disk without what is not printable', () => {
+    const disk = Buffer.alloc(40_000)
+    disk.writeUInt16LE(0xef53, 1080)
+    disk.write('psy\x1b[2J\nslot=x\xff', 1144, 'latin1')
+    write('strange', disk)
+    const probe = `probe ../..${join(dir, 'strange')}; echo "$type $name"`
+    expect(part(reading, { after: probe })).toBe('ext4 psy[2Jslot=x\n')
+    disk.writeUInt16LE(0, 1080)
+    disk.write('CD001', 32_769)
+    disk.write('2026010203040506', 33_598)
+    disk.write('A \x9bLABEL'.padEnd(32), 32_808, 'latin1')
+    write('strange', disk)
+    expect(part(reading, { after: `${probe}; echo $uuid` })).toBe('iso9660 A LABEL\n2026-01-02-03-04-05-06\n')
+  })
+
+  test.runIf(hasBusybox)('gives everybody certificates and public keys of a node to read, and nobody what may be a secret', () => {
+    const names = ['ca.crt', 'host.crt', 'host.key', 'config.yml', 'host.key.old', 'host'].map((name) => `nebula/${name}`)
+    for (const name of [...names, 'nodename', 'age.key', 'ssh_host_rsa_key', 'ssh_host_rsa_key.pub'])
+      write(`root/mnt/psyops-secret/mount/${name}`, name)
+    const before = `root=${join(dir, 'root')}; secrets() { :; }; now() { echo 0; }; warn() { echo "$*"; }`
+    const after = 'cd $root/etc; find . -type f -exec stat -c "%a %n" {} +'
+    const modes = part({ first: '# put FILE', last: '# 11 ' }, { before, after }).trim().split('\n').sort()
+    expect(modes).toEqual([
+      '600 ./nebula/config.yml',
+      '600 ./nebula/host',
+      '600 ./nebula/host.key',
+      '600 ./nebula/host.key.old',
+      '600 ./psyblob/age.key',
+      '600 ./ssh/ssh_host_rsa_key',
+      '644 ./hostname',
+      '644 ./nebula/ca.crt',
+      '644 ./nebula/host.crt',
+      '644 ./ssh/ssh_host_rsa_key.pub',
+    ])
+  })
 })

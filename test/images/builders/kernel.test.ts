@@ -218,4 +218,23 @@ mv "$2/boot/config-6.6.9-0-virt" "$2/boot/config-virt"
     expect(files('out')).toEqual(whole.map((name) => name.replace('6.1.0-9-amd64', '6.6.9-0-virt')))
     expect(read('out/kernel')).toBe('kernel')
   })
+
+  test('is trusted by the recipe’s keys: one that is not there is told, and of a folder it is every file', async () => {
+    unpacked('package')
+    write(
+      'bin/apk',
+      `#!/bin/sh\nwhile [ "$1" != --keys-dir ]; do [ "$1" = --root ] && root=$2; shift; done\nls "$2" >${dir}/log\ncp -r ${dir}/package/. "$root"\n`,
+      0o755,
+    )
+    const root = { distribution: 'alpine' as const, repositories: ['http://alpine.example/main'], packages: [] }
+    await expect(build({ kernel: { package: 'linux-virt' }, root: { ...root, keys: ['none.rsa.pub'] } })).rejects.toMatchObject({
+      code: 'not-found',
+      message: `keys: there is no ${join(dir, 'none.rsa.pub')}`,
+      hint: expect.stringContaining('alpine-keys'),
+    })
+    expect(existsSync(join(dir, 'out'))).toBe(false)
+    for (const name of ['keys/b.rsa.pub', 'keys/old/c.rsa.pub', 'a.rsa.pub']) write(name, 'key')
+    await build({ kernel: { package: 'linux-virt' }, root: { ...root, keys: ['keys', 'a.rsa.pub'] } })
+    expect(read('log')).toBe('a.rsa.pub\nb.rsa.pub\n')
+  })
 })

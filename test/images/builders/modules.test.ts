@@ -124,6 +124,7 @@ describe('a module', () => {
       await expect(moduleBytes(write(name, 'nonsense'), run)).rejects.toMatchObject({
         code: 'corrupt',
         message: expect.stringContaining(name),
+        hint: expect.stringContaining('again'),
       })
   })
 })

@@ -131,7 +131,11 @@ describe('a root file system', () => {
     const file = (to: string) => layOver(tree, [{ path: to, mode: 0o644, content: { bytes: Buffer.alloc(0) } }])
     await expect(file('/etc')).rejects.toMatchObject({ code: 'malformed', message: '/etc: a folder is there already' })
     await expect(file('/etc/file/x')).rejects.toMatchObject({ code: 'malformed', message: '/etc/file/x: /etc/file is no folder' })
-    await expect(file('/loop/x')).rejects.toMatchObject({ code: 'malformed', message: expect.stringContaining('circle') })
+    await expect(file('/loop/x')).rejects.toMatchObject({
+      code: 'malformed',
+      message: expect.stringContaining('circle'),
+      hint: expect.stringContaining('exclude'),
+    })
   })
 
   test('leaves no keys, names or logs of the machine that built it', () => {
@@ -169,8 +173,25 @@ describe('a root file system', () => {
       good.map((byte, at) => (at === 700 ? byte ^ 1 : byte)),
     )
     run('tar', '-cPf', 'out-of-it.tar', '--transform', 's,^.*$,../../x,', path('in/file'))
-    for (const name of ['text', 'empty', 'short.tar', 'bent.tar', 'out-of-it.tar'])
-      await expect(rewritten(name, `of-${name}`), name).rejects.toMatchObject({ code: 'malformed' })
+    for (const [name, hint] of [
+      ['text', 'name a tar file'],
+      ['empty', 'name a tar file'],
+      ['short.tar', 'copy it again'],
+      ['bent.tar', 'copy it again'],
+      ['out-of-it.tar', 'without -P'],
+    ] as const)
+      await expect(rewritten(name, `of-${name}`), name).rejects.toMatchObject({ code: 'malformed', hint: expect.stringContaining(hint) })
+  })
+
+  test('is not read from a tar file that a linked file is missing in', async () => {
+    const { tarEnd, tarHeader } = await import('../../../images/builders/tar-header.ts')
+    const link = { path: 'b', kind: 'hardlink' as const, mode: 0o644, uid: 0, gid: 0, link: 'a', size: 0, time: 0, attributes: new Map() }
+    writeFileSync(path('link.tar'), Buffer.concat([tarHeader(link), tarEnd]))
+    await expect(rewritten('link.tar', 'out.tar')).rejects.toMatchObject({
+      code: 'malformed',
+      message: 'link.tar: b is linked to a, which is not there',
+      hint: expect.stringContaining('make the tar file anew'),
+    })
   })
 })
 
