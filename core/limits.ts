@@ -15,6 +15,14 @@ export const limits = {
   listing: 16 * 1024 * 1024,
   jsonDepth: 8,
   signatures: 16,
+  /** `root/N.json`. */
+  root: 64 * 1024,
+  /** Of one role of a root. */
+  keys: 16,
+  /** CIDs in a root. */
+  revoked: 512,
+  /** Roots that one run follows. */
+  rootSteps: 256,
   remotes: 16,
   /** The longest chunk: a squashfs data block is at most this. */
   chunk: 1024 * 1024,

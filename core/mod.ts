@@ -30,6 +30,27 @@ export { nearest } from './nearest.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
 export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'
+export {
+  checkNotRevoked,
+  checkRootFloor,
+  checkRootLife,
+  checkRootOrder,
+  formatRoot,
+  parseRoot,
+  pointerSigners,
+  type Root,
+  type RootContent,
+  releaseSigners,
+} from './root.ts'
+export {
+  addKey,
+  parseRoleName,
+  type RoleName,
+  removeKey,
+  revoke,
+  setFloor,
+  setThreshold,
+} from './root-edits.ts'
 export { joinRuns, type Run, runBytes } from './runs.ts'
 export {
   formatSecretKeyFile,
@@ -40,10 +61,11 @@ export {
   type SecretKey,
   type SecretKeyFile,
 } from './secret-key.ts'
-export { type Signature, signPrehash, verifySignatures } from './signature.ts'
+export { parseSignatures, type Signature, signPrehash, verifySignatures } from './signature.ts'
+export { anySigner, type Signers, soleSigner } from './signers.ts'
 export { type Compressor, readSquashfs, type SquashfsLayout, type SquashfsReader } from './squashfs.ts'
 export { defaultGroups, type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
 export type { Decompress } from './squashfs-metadata.ts'
-export { checkTrustedComment, manifestComment, pointerComment } from './trusted-comment.ts'
+export { checkTrustedComment, manifestComment, pointerComment, rootComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'
 export { visible, visibleJson } from './visible.ts'

@@ -25,6 +25,8 @@ export const documents = {
   repository: 'psyblob.json' as DocumentName,
   /** What a person or a script wants to list: unsigned. */
   listing: 'index.json' as DocumentName,
+  root: (version: number) => `root/${parseSerial(version)}.json` as DocumentName,
+  rootSignature: (version: number) => `root/${parseSerial(version)}.minisig` as DocumentName,
   pointer: (channel: string) => `channels/${parseName(channel, 'channel')}` as DocumentName,
   manifest: (product: string, serial: number) => `manifests/${parseName(product, 'product')}/${parseSerial(serial)}` as DocumentName,
   manifestSignature: (product: string, serial: number) => `${documents.manifest(product, serial)}.minisig` as DocumentName,

@@ -3,8 +3,9 @@ import { fromBase64, toBase64 } from './base64.ts'
 import { type RawVerify, signEd25519, verifyEd25519 } from './ed25519.ts'
 import { PsyblobError } from './errors.ts'
 import { limits } from './limits.ts'
-import { keyIdText, type PublicKey } from './public-key.ts'
+import { keyIdText } from './public-key.ts'
 import type { SecretKey } from './secret-key.ts'
+import type { Signers } from './signers.ts'
 import { utf8Encode } from './utf8.ts'
 
 export type Signature = {
@@ -65,35 +66,65 @@ export type VerifyOptions = {
   readonly text: string
   /** BLAKE2b-512 of the signed bytes, 64 bytes. */
   readonly prehash: Uint8Array
-  readonly publicKey: PublicKey
+  readonly signers: Signers
   readonly engine: { readonly verify: RawVerify }
   /** Names the signed thing in messages. */
   readonly what: string
 }
 
-/** Throws `untrusted` rather than answering false: a result nobody looks at must not mean yes. */
-export function verifySignatures({ text, prehash, publicKey, engine, what }: VerifyOptions): { readonly trustedComment: string } {
+/**
+ * The trusted comments of as many distinct keys as it takes. Throws `untrusted` rather than answering false: a result nobody looks at must
+ * not mean yes.
+ */
+export function verifySignatures({ text, prehash, signers, engine, what }: VerifyOptions): string[] {
+  const { threshold, keys } = signers
   const signatures = parseSignatures(text, what)
-  const claimed = signatures.filter(({ keyId }) => keyIdText(keyId) === keyIdText(publicKey.id))
-  for (const { signature, trustedComment, globalSignature } of claimed) {
-    const comment = utf8Encode(trustedComment)
-    const whole = new Uint8Array(signature.length + comment.length)
-    whole.set(signature)
-    whole.set(comment, signature.length)
-    const holds =
-      verifyEd25519({ publicKey: publicKey.key, message: prehash, signature }, engine.verify) &&
-      verifyEd25519({ publicKey: publicKey.key, message: whole, signature: globalSignature }, engine.verify)
-    if (holds) return { trustedComment }
+  // keys of 32 bytes are counted: one key under two ids, or two signatures of it, are one
+  const comments = new Map<string, string>()
+  let claimed = false
+  for (const { keyId, ...signature } of signatures) {
+    for (const key of keys) {
+      if (comments.size >= threshold) break
+      if (keyIdText(keyId) !== keyIdText(key.id)) continue
+      claimed = true
+      const identity = key.key.join()
+      if (!comments.has(identity) && holds(signature, { key: key.key, prehash, engine })) comments.set(identity, signature.trustedComment)
+    }
   }
-  const ids = [...new Set(signatures.map(({ keyId }) => keyIdText(keyId)))].join(', ')
-  if (claimed.length === 0) {
-    throw new PsyblobError('untrusted', `${what}: expected a signature by key ${keyIdText(publicKey.id)}, got ${ids}`, {
+  if (comments.size >= threshold && threshold >= 1) return [...comments.values()]
+  const wanted = keys.map(({ id }) => keyIdText(id)).join(', ')
+  const got = [...new Set(signatures.map(({ keyId }) => keyIdText(keyId)))].join(', ')
+  if (threshold > 1) {
+    throw new PsyblobError(
+      'untrusted',
+      `${what}: expected signatures by ${threshold} of the keys ${wanted}, got ${comments.size} that hold (signed by ${got})`,
+      {
+        hint: 'signatures are missing: whoever signs names more keys with --key, or more signature files with --signature',
+      },
+    )
+  }
+  if (!claimed) {
+    throw new PsyblobError('untrusted', `${what}: expected a signature by key ${wanted}, got ${got}`, {
       hint: 'check that the public key is the publisher’s and that the address is right (psyblob key show FILE.pub prints a key)',
     })
   }
-  throw new PsyblobError('untrusted', `${what}: the signature by key ${keyIdText(publicKey.id)} does not hold`, {
+  throw new PsyblobError('untrusted', `${what}: the signature by key ${wanted} does not hold`, {
     hint: 'the bytes were changed after they were signed: try another mirror, or ask the publisher',
   })
+}
+
+type Held = { readonly key: Uint8Array; readonly prehash: Uint8Array; readonly engine: { readonly verify: RawVerify } }
+
+/** Both signatures of a block: over the prehash, and over that signature with its trusted comment. */
+function holds({ signature, trustedComment, globalSignature }: Omit<Signature, 'keyId'>, { key, prehash, engine }: Held): boolean {
+  const comment = utf8Encode(trustedComment)
+  const whole = new Uint8Array(signature.length + comment.length)
+  whole.set(signature)
+  whole.set(comment, signature.length)
+  return (
+    verifyEd25519({ publicKey: key, message: prehash, signature }, engine.verify) &&
+    verifyEd25519({ publicKey: key, message: whole, signature: globalSignature }, engine.verify)
+  )
 }
 
 export type SignOptions = {

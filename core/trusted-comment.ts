@@ -3,6 +3,7 @@ import type { CID } from './cid.ts'
 import { PsyblobError } from './errors.ts'
 import type { ManifestHeader } from './manifest.ts'
 import type { Pointer } from './pointer.ts'
+import type { Root } from './root.ts'
 import { visible } from './visible.ts'
 
 const ours = 'psyblob '
@@ -13,6 +14,10 @@ export function manifestComment(manifest: ManifestHeader, cid: CID): string {
 
 export function pointerComment(pointer: Pointer, cid: CID): string {
   return `${ours}type=pointer repo=${pointer.repo} channel=${pointer.channel} version=${pointer.version} cid=${cid}`
+}
+
+export function rootComment(root: Pick<Root, 'repo' | 'version'>, cid: CID): string {
+  return `${ours}type=root repo=${root.repo} version=${root.version} cid=${cid}`
 }
 
 /** Throws `untrusted` when a comment that psyblob wrote says something else than the body. Comments of stock minisign are let be. */

@@ -13,6 +13,7 @@ import {
   type Report,
 } from '../core/mod.ts'
 import type { BadRange, Finding } from './audit.ts'
+import { pointedBy } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import { borrow, giveBack } from './buffers.ts'
 import { pathExists } from './files.ts'
@@ -20,13 +21,13 @@ import { type LocalStore, links } from './local.ts'
 import type { Trust } from './refresh.ts'
 import type { Remote } from './remote.ts'
 import { sameBytes } from './seeds.ts'
-import { checkManifestHeader, verifyManifest, verifyPointer } from './signed.ts'
+import { checkManifestHeader, verifyKept, verifyPointer, verifyRelease } from './signed.ts'
 
 /** Every manifest of the product with its signature, the links, and the indexes that are kept. */
 export async function auditStore(
   store: LocalStore,
   product: string,
-  key: Trust['key'],
+  authority: Trust['authority'],
 ): Promise<{ readonly bytes: number; readonly findings: readonly Finding[] }> {
   const findings: Finding[] = []
   let bytes = 0
@@ -40,7 +41,7 @@ export async function auditStore(
     }
     bytes += kept.body.length
     try {
-      const { manifest } = verifyManifest(kept, key, `manifest ${product}/${serial}`)
+      const { manifest } = verifyKept(kept, { authority, product }, `manifest ${product}/${serial}`)
       checkManifestHeader(manifest, { name: product, serial }, `manifest ${product}/${serial}`)
       for (const { cid, size } of manifest.records.flatMap(({ bin }) => indexesOf(bin))) {
         const path = store.blobPath(cid)
@@ -84,7 +85,11 @@ export async function auditRemote(options: {
     return bytes
   }
   const what = `pointer ${trust.channel} of ${remote.label}`
-  const { pointer, cid } = verifyPointer(await read(documents.pointer(trust.channel), limits.pointer), trust.key, what)
+  const { pointer, cid } = verifyPointer(
+    await read(documents.pointer(trust.channel), limits.pointer),
+    pointedBy(trust.authority, trust.channel),
+    what,
+  )
   checkFreshness(pointer, cid, { channel: trust.channel, repo: trust.repo, seen: undefined, now: clock, what })
   const pointed = Object.hasOwn(pointer.products, trust.product) ? pointer.products[trust.product] : undefined
   if (pointed === undefined)
@@ -92,12 +97,12 @@ export async function auditRemote(options: {
       hint: 'psyblob publish adds it',
     })
   const name = `manifest ${trust.product}/${pointed.serial} of ${remote.label}`
-  const release = verifyManifest(
+  const release = verifyRelease(
     {
       body: await read(documents.manifest(trust.product, pointed.serial), limits.manifest),
       signatures: await read(documents.manifestSignature(trust.product, pointed.serial), limits.minisig),
     },
-    trust.key,
+    trust,
     name,
   )
   if (release.cid !== pointed.manifest)

@@ -1,5 +1,5 @@
 // Download: a release as a self-contained repository folder, for a USB stick or a mirror of one product. The pointer goes last.
-import { type Bytes, documents, isPsyblobError, limits, type Report } from '../core/mod.ts'
+import { type Bytes, documents, isPsyblobError, limits, PsyblobError, type Report } from '../core/mod.ts'
 import { blobsOf } from './difference.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { Trust } from './refresh.ts'
@@ -71,6 +71,19 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
       throw error
     })
     if (bytes !== undefined) await put(name, bytes, limit)
+  }
+  const { root } = trust.authority
+  for (let version = 1; version <= (root?.version ?? 0); version++) {
+    for (const [name, limit] of [
+      [documents.rootSignature(version), limits.minisig],
+      [documents.root(version), limits.root],
+    ] as const) {
+      // whoever reads the copy verifies each of them from the first on
+      const bytes = await mirrors.read(name, { limit, signal, accept: (got) => got })
+      if (bytes === undefined)
+        throw new PsyblobError('unavailable', `no remote has ${name}`, { hint: 'the repository is incomplete: ask the publisher' })
+      await put(name, bytes, limit)
+    }
   }
   await put(documents.pointer(channel), pointer, limits.pointer)
   return { total, fetched, blobs: blobs.length }

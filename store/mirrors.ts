@@ -23,6 +23,9 @@ const again = 'run the same command again: it goes on where it stopped'
 const tooSlow = 1 / 8
 const judgedAfter = 1500
 
+/** Bytes. What a remote gives before it fails again must be as much, or it could keep us for ever by giving a little each time. */
+const leastGain = 64 * 1024
+
 /** How one fetch fares: consecutive failures without a byte gained, and on which remote. */
 type Course = { remote: Remote | undefined; tries: number }
 
@@ -121,7 +124,15 @@ export class Mirrors {
       } catch (error) {
         // bytes that turned out wrong were given away already: nothing can go on from them, but nobody shall ask there again
         const spoilt = position > 0 && (isAlone || isPsyblobError(error, 'corrupt'))
-        await this.#fail(error, { remote, cid, course, gained: position > from, ranged: !whole, others: this.#count(cid) > 1, signal })
+        await this.#fail(error, {
+          remote,
+          cid,
+          course,
+          gained: position - from >= leastGain,
+          ranged: !whole,
+          others: this.#count(cid) > 1,
+          signal,
+        })
         if (spoilt) throw error
       }
     }
@@ -169,7 +180,7 @@ export class Mirrors {
           cid,
           course,
           // what begins anew each time has gained nothing
-          gained: !isAlone && sink.position > from,
+          gained: !isAlone && sink.position - from >= leastGain,
           ranged,
           others: this.#count(cid) > 1,
           signal,

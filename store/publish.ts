@@ -15,11 +15,12 @@ import {
   parseManifest,
   type Report,
   type SecretKey,
-  signPrehash,
   utf8Encode,
 } from '../core/mod.ts'
+import { type Authority, knownBy } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
+import { openPublisher, requireKeys, signRelease } from './publisher.ts'
 import { releaseFiles } from './release-folder.ts'
 import type { RemoteWriter } from './remote.ts'
 import { currentPointer, list, readListing, repositoryName, signPointer } from './repository.ts'
@@ -30,7 +31,8 @@ export type PublishOptions = {
   readonly product: string
   readonly dir: string
   readonly remote: RemoteWriter
-  readonly key: SecretKey
+  /** Each signs what it may. */
+  readonly keys: readonly SecretKey[]
   readonly channel: string
   readonly compat: string
   /** A label for people; without one it is the time. */
@@ -62,12 +64,15 @@ export type Published = {
 
 /** Publishes every file below `dir` as the next release of `product`; the same content again changes nothing. Errors: `conflict`, `untrusted`, `not-found`, `usage`. */
 export async function publish(options: PublishOptions): Promise<Published> {
-  const { product, remote, key, channel, report, signal, now } = options
+  const { product, remote, keys, channel, report, signal, now } = options
   const repo = await repositoryName(remote)
-  const start = await currentPointer(remote, { repo, channel, key })
+  const publisher = await openPublisher(remote, keys, repo)
+  const { authority } = publisher
+  requireKeys(publisher, { product, channel })
+  const start = await currentPointer(remote, { repo, channel, publisher })
   const files = await releaseFiles(options.dir)
   const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
-  const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed.serial, key)
+  const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed)
 
   report({ type: 'step', step: 'hash', about: `${files.length} files` })
   const uploads = new Uploads(remote, { report, signal })
@@ -78,7 +83,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
     desc: options.description ?? current?.desc ?? '',
     version: options.version ?? current?.version ?? '',
     compat: options.compat,
-    key: key.publicKey.text,
+    key: keys[0]?.publicKey.text ?? null,
     remotes: options.remotes.length > 0 ? [...options.remotes] : (current?.remotes ?? []),
     'post-exec': null,
     records,
@@ -111,26 +116,26 @@ export async function publish(options: PublishOptions): Promise<Published> {
   // a manifest must not be there before it is known that its pointer will be: one publisher at a time from here on
   const held = await remote.hold()
   try {
-    const again = await currentPointer(remote, { repo, channel, key })
+    const again = await currentPointer(remote, { repo, channel, publisher })
     if (Buffer.compare(again?.bytes ?? new Uint8Array(), start?.bytes ?? new Uint8Array()) !== 0) {
       throw new PsyblobError('conflict', `somebody else published to channel ${channel} of ${remote.label} meanwhile`, {
         hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
       })
     }
-    const before = await newestManifest(remote, product, key, pointed?.serial ?? 0)
+    const before = await newestManifest(remote, product, authority, pointed?.serial ?? 0)
     const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
     const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created: formatTime(now) })
     const manifest = parseManifest(body, `manifest ${product}/${serial}`)
     const cid = cidOf(blake3().digest(body))
-    const signature = signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
+    const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
     const release: PointedRelease = { serial, manifest: cid, size: body.length }
     // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
     await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
     await remote.replace(documents.manifest(product, serial), body, undefined)
     const version = (start?.pointer.version ?? 0) + 1
     const pointer = signPointer({
-      key,
+      publisher,
       repo,
       channel,
       version,
@@ -173,33 +178,33 @@ function sameContent(content: ManifestContent, current: Manifest): boolean {
   return whole(content).equals(whole(current))
 }
 
-async function publishedManifest(remote: RemoteWriter, product: string, serial: number, key: SecretKey): Promise<Manifest> {
-  const found = await readManifest(remote, product, serial, key)
-  if (found === undefined) {
-    throw new PsyblobError('corrupt', `the pointer names ${product} ${serial}, but its manifest is not at ${remote.label}`, {
-      hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
-    })
-  }
-  return found.manifest
+/** The manifest that a pointer names, which vouches for it by its CID. */
+async function publishedManifest(remote: RemoteWriter, product: string, pointed: PointedRelease): Promise<Manifest> {
+  const body = await remote.read(documents.manifest(product, pointed.serial), { limit: limits.manifest })
+  if (body !== undefined && cidOf(blake3().digest(body)) === pointed.manifest)
+    return parseManifest(body, `manifest ${product}/${pointed.serial} of ${remote.label}`)
+  throw new PsyblobError('corrupt', `the pointer names ${product} ${pointed.serial}, but its manifest is not at ${remote.label}`, {
+    hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
+  })
 }
 
-async function readManifest(remote: RemoteWriter, product: string, serial: number, key: SecretKey) {
+async function readManifest(remote: RemoteWriter, product: string, serial: number, authority: Authority) {
   const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
   const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig })
   return body === undefined || signatures === undefined
     ? undefined
-    : verifyManifest({ body, signatures }, key.publicKey, `manifest ${product}/${serial} of ${remote.label}`)
+    : verifyManifest({ body, signatures }, knownBy(authority, product), `manifest ${product}/${serial} of ${remote.label}`)
 }
 
 /** The manifest with the highest serial, whatever its channel: the chain of a product is one. */
-async function newestManifest(remote: RemoteWriter, product: string, key: SecretKey, pointed: number) {
+async function newestManifest(remote: RemoteWriter, product: string, authority: Authority, pointed: number) {
   const listed = (await readListing(remote))?.products[product]?.map((release) => release.serial) ?? []
   // the listing is a hint: it may be behind, or name what is not there
-  let newest = await readManifest(remote, product, Math.max(1, pointed, ...listed), key)
-  newest ??= pointed > 0 ? await readManifest(remote, product, pointed, key) : undefined
+  let newest = await readManifest(remote, product, Math.max(1, pointed, ...listed), authority)
+  newest ??= pointed > 0 ? await readManifest(remote, product, pointed, authority) : undefined
   for (let next = newest; next !== undefined; ) {
     newest = next
-    next = await readManifest(remote, product, newest.manifest.serial + 1, key)
+    next = await readManifest(remote, product, newest.manifest.serial + 1, authority)
   }
   return newest
 }
@@ -216,19 +221,20 @@ async function freeSerial(remote: RemoteWriter, product: string, above: number):
 
 /** Signs the pointer again, with a new time and one version higher. Throws `not-found` when the channel is new. */
 export async function refreshPointer(
-  options: Pick<PublishOptions, 'remote' | 'key' | 'channel' | 'now' | 'days'>,
+  options: Pick<PublishOptions, 'remote' | 'keys' | 'channel' | 'now' | 'days'>,
 ): Promise<{ readonly channel: string; readonly version: number; readonly expires: string }> {
-  const { remote, key, channel, now, days } = options
+  const { remote, keys, channel, now, days } = options
   const repo = await repositoryName(remote)
+  const publisher = await openPublisher(remote, keys, repo)
   const held = await remote.hold()
   try {
-    const start = await currentPointer(remote, { repo, channel, key })
+    const start = await currentPointer(remote, { repo, channel, publisher })
     if (start === undefined)
       throw new PsyblobError('not-found', `no channel ${channel} at ${remote.label}`, { hint: 'psyblob publish PRODUCT DIR makes it' })
     const version = start.pointer.version + 1
     await remote.replace(
       documents.pointer(channel),
-      signPointer({ key, repo, channel, version, products: start.pointer.products, now, days }),
+      signPointer({ publisher, repo, channel, version, products: start.pointer.products, now, days }),
       start.bytes,
     )
     return { channel, version, expires: formatTime(now + days * 24 * 60 * 60 * 1000) }

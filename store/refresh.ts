@@ -1,26 +1,36 @@
 // Refresh: the pointer of a channel, then the manifest it names. One request when nothing is new (spec/sync.md 1, spec/trust.md 2).
 import {
-  type CID,
   checkFreshness,
-  cidOf,
+  checkRootFloor,
+  checkRootLife,
   documents,
   isPsyblobError,
   limits,
   type PointedRelease,
+  type Pointer,
   PsyblobError,
   type PublicKey,
+  parsePointer,
+  type Root,
+  splitPointerFile,
   trustedNow,
 } from '../core/mod.ts'
-import { blake3 } from './blake3.ts'
+import { type Authority, authorityOf, pointedBy } from './authority.ts'
+import { fetchManifest, keepManifest } from './fetch-manifest.ts'
+import { keepForkedPointer, toldFork } from './fork.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
-import { checkManifestHeader, type VerifiedManifest, verifyManifest, verifyPointer } from './signed.ts'
-import type { ProductState, State } from './state.ts'
+import { type Followed, followRoots } from './roots.ts'
+import { checkManifestHeader, type VerifiedManifest, type VerifiedPointer, verifyPointer } from './signed.ts'
+import { type ProductState, type State, writeState } from './state.ts'
 
 /** What a product is checked against. */
 export type Trust = {
   readonly product: string
+  /** The key of the composition. */
   readonly key: PublicKey
+  /** What is made of it, as far as is known. */
+  readonly authority: Authority
   readonly channel: string
   /** Stated in the composition; otherwise pinned on first use. */
   readonly repo: string | undefined
@@ -35,6 +45,8 @@ export type Refreshed = {
   readonly state: State
   /** False when the state is as it was. */
   readonly news: boolean
+  /** Told when there are two lines of releases. */
+  readonly fork: string | undefined
   readonly expires: string
 }
 
@@ -67,30 +79,31 @@ export function firstKnown(state: State, trust: Trust, repo: string): ProductSta
 }
 
 /**
- * The newest release of a product. Writes nothing but the manifest, verified, into the store, and that only with `keep`.
+ * The newest release of a product. Writes nothing but newer roots into the state and the manifest, verified, into the store, and that only with `keep`.
  * Errors: `untrusted`, `rollback`, `expired`, `corrupt`, `malformed`, `unavailable`, `not-found`.
  */
 export async function refresh(options: RefreshOptions & { readonly keep: boolean }): Promise<Refreshed> {
-  const { trust, mirrors, store, state, clock, signal } = options
+  const { trust, mirrors, store, clock, signal } = options
   const { product, key, channel, compat } = trust
+  const repo = trust.repo ?? knownOf(options.state, trust)?.repo
+  // a node that has no root yet learns from the pointer that there is one; one that has asks each time, for who has the pointer's key could keep silent
+  const roots = { anchor: key, repo, mirrors, signal }
+  const start: Followed = { authority: authorityOf(options.state, { key, repo }), state: options.state, news: false }
+  let followed = start.authority.root === undefined ? start : await followRoots({ ...roots, state: start.state })
+  if (followed.news && options.keep) await writeState(store.dir, followed.state)
+  let accepted = await readPointer({ ...options, ...followed }, { mayHaveRoot: true })
+  if (accepted === 'there is a root') {
+    followed = await followRoots({ ...roots, state: start.state })
+    // once it was seen there is no way back, whatever comes of the rest
+    if (followed.news && options.keep) await writeState(store.dir, followed.state)
+    accepted = await readPointer({ ...options, ...followed }, { mayHaveRoot: false })
+  }
+  if (accepted === 'there is a root') throw new RangeError('a root was asked for twice')
+  const { authority, state } = followed
+  checkRootOf(accepted.pointer, authority.root, mirrors.label)
   const known = knownOf(state, trust)
   const seen = known !== undefined && Object.hasOwn(known.channels, channel) ? known.channels[channel] : undefined
-  const repo = trust.repo ?? known?.repo
-  const accepted = await mirrors.read(documents.pointer(channel), {
-    limit: limits.pointer,
-    signal,
-    accept: (bytes, remote) => {
-      const what = `pointer ${channel} of ${remote.label}`
-      const verified = verifyPointer(bytes, key, what)
-      checkFreshness(verified.pointer, verified.cid, { channel, repo, seen, now: trustedNow(clock, seen), what })
-      return verified
-    },
-  })
-  if (accepted === undefined) {
-    throw new PsyblobError('not-found', `no channel ${channel} at ${mirrors.label}`, {
-      hint: 'check the address and the channel; psyblob publish makes a channel',
-    })
-  }
+  if (authority.root !== undefined) checkRootLife(authority.root, trustedNow(clock, seen))
   const { pointer } = accepted
   const pointed = Object.hasOwn(pointer.products, product) ? pointer.products[product] : undefined
   if (pointed === undefined) {
@@ -98,10 +111,11 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
       hint: `it has: ${Object.keys(pointer.products).join(', ') || 'none yet'}. psyblob publish ${product} DIR adds it`,
     })
   }
+  checkRootFloor(authority.root, product, pointed.serial)
   checkSerial(product, pointed, known)
   const release = await fetchManifest({
     product,
-    key,
+    authority,
     serial: pointed.serial,
     cid: pointed.manifest,
     size: pointed.size,
@@ -114,7 +128,8 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
     { name: product, serial: pointed.serial, repo: pointer.repo, compat },
     `manifest ${product}/${pointed.serial}`,
   )
-  if (options.keep) await keepManifest(store, product, release, key)
+  const fork = await toldFork(release, known?.seen, { store, keep: options.keep })
+  if (options.keep) await keepManifest(store, product, release, authority)
   const learnt: ProductState = {
     ...(known ?? firstKnown(state, trust, pointer.repo)),
     repo: pointer.repo,
@@ -124,14 +139,68 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
       [channel]: { version: pointer.version, pointer: accepted.cid, issued: pointer.issued, expires: pointer.expires },
     },
   }
-  const news = seen?.pointer !== accepted.cid || known?.seen?.serial !== pointed.serial || known.repo !== pointer.repo
+  const news = followed.news || seen?.pointer !== accepted.cid || known?.seen?.serial !== pointed.serial || known.repo !== pointer.repo
   return {
     release,
     pointer: accepted.bytes,
     state: { ...state, products: { ...state.products, [product]: learnt } },
     news,
+    fork,
     expires: pointer.expires,
   }
+}
+
+type PointerRequest = Omit<RefreshOptions, 'state'> & Pick<Followed, 'authority' | 'state'> & { readonly keep: boolean }
+
+/** The pointer of the channel, signed by whom `authority` names, and as new as it must be; or that a node without a root has to look for one. */
+async function readPointer(
+  { trust, mirrors, store, state, clock, signal, authority, keep }: PointerRequest,
+  { mayHaveRoot }: { readonly mayHaveRoot: boolean },
+): Promise<VerifiedPointer | 'there is a root'> {
+  const { channel } = trust
+  const known = knownOf(state, trust)
+  const seen = known !== undefined && Object.hasOwn(known.channels, channel) ? known.channels[channel] : undefined
+  const repo = authority.root?.repo ?? trust.repo ?? known?.repo
+  const signers = pointedBy(authority, channel)
+  const accepted = await mirrors.read(documents.pointer(channel), {
+    limit: limits.pointer,
+    signal,
+    accept: async (bytes, remote) => {
+      const what = `pointer ${channel} of ${remote.label}`
+      // nothing is believed of it but that it is worth asking
+      if (mayHaveRoot && authority.root === undefined && namesRoot(bytes)) return 'there is a root' as const
+      const verified = verifyPointer(bytes, signers, what)
+      if (keep) await keepForkedPointer(verified, seen, store)
+      checkFreshness(verified.pointer, verified.cid, { channel, repo, seen, now: trustedNow(clock, seen), what })
+      return verified
+    },
+  })
+  if (accepted !== undefined) return accepted
+  throw new PsyblobError('not-found', `no channel ${channel} at ${mirrors.label}`, {
+    hint: 'check the address and the channel; psyblob publish makes a channel',
+  })
+}
+
+function namesRoot(bytes: Uint8Array): boolean {
+  try {
+    return parsePointer(splitPointerFile(bytes, 'pointer').body).root > 0
+  } catch (error) {
+    if (isPsyblobError(error)) return false
+    throw error
+  }
+}
+
+/** Throws `untrusted` when the pointer was signed under a root that none of the remotes gives: somebody may be holding it back. */
+function checkRootOf({ repo, root: wanted }: Pointer, root: Root | undefined, label: string): void {
+  const got = root?.version ?? 0
+  if (wanted <= got) return
+  throw new PsyblobError(
+    'untrusted',
+    `the pointer is of root ${wanted} of ${repo}, and ${label} gives ${got === 0 ? 'none' : `only root ${got}`}`,
+    {
+      hint: 'a mirror is behind, or holds back who may sign: try again later, or another mirror',
+    },
+  )
 }
 
 function checkSerial(product: string, pointed: PointedRelease, known: ProductState | undefined): void {
@@ -149,111 +218,5 @@ function checkSerial(product: string, pointed: PointedRelease, known: ProductSta
         hint: 'two releases were signed with one serial; ask the publisher before anything else',
       },
     )
-  }
-}
-
-export type ManifestRequest = {
-  readonly product: string
-  readonly serial: number
-  readonly key: PublicKey
-  /** What the pointer says; undefined when somebody asks for a serial by hand. */
-  readonly cid?: CID
-  readonly size?: number
-  readonly mirrors: Mirrors
-  readonly store: LocalStore
-  readonly signal?: AbortSignal | undefined
-}
-
-/** A manifest from the store or the remotes, with its signature verified. */
-export async function fetchManifest(request: ManifestRequest): Promise<VerifiedManifest> {
-  const { product, serial, key, cid, mirrors, store } = request
-  const what = `manifest ${product}/${serial}`
-  const kept = await store.manifest(product, serial)
-  if (kept !== undefined) {
-    // a kept manifest that does not hold any more is fetched again: the store may be damaged, the remotes may not
-    try {
-      const verified = verifyManifest(kept, key, `${what} in ${store.dir}`)
-      if (cid === undefined || verified.cid === cid) return verified
-    } catch (error) {
-      if (!(error instanceof PsyblobError)) throw error
-    }
-  }
-  const verified = cid === undefined ? await bySerial(request, what) : await byCid({ ...request, cid }, what)
-  if (verified !== undefined) return verified
-  throw new PsyblobError('not-found', `no ${what} at ${mirrors.label}`, { hint: `psyblob history ${product} lists what there is` })
-}
-
-/** The body that the pointer names, from whoever has it, and a signature of it, from whoever has that. */
-async function byCid(
-  { product, serial, key, cid, size, mirrors, signal }: ManifestRequest & { readonly cid: CID },
-  what: string,
-): Promise<VerifiedManifest | undefined> {
-  const body = await mirrors.read(documents.manifest(product, serial), {
-    limit: size ?? limits.manifest,
-    signal,
-    accept: (bytes, remote) => {
-      const where = `${what} of ${remote.label}`
-      if (size !== undefined && bytes.length !== size) {
-        throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${bytes.length}`, {
-          hint: 'the mirror may be behind; try again later',
-        })
-      }
-      const got = cidOf(blake3().digest(bytes))
-      if (got === cid) return bytes
-      throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
-        hint: 'the mirror is damaged or behind; try again later or ask its operator',
-      })
-    },
-  })
-  if (body === undefined) return undefined
-  const verified = await mirrors.read(documents.manifestSignature(product, serial), {
-    limit: limits.minisig,
-    signal,
-    accept: (signatures, remote) => verifyManifest({ body, signatures }, key, `${what} of ${remote.label}`),
-  })
-  if (verified !== undefined) return verified
-  throw unsigned(`${what} at ${mirrors.label}`)
-}
-
-/** Body and signature from one remote, for nothing but the signature says that they are right: each answers for its own. */
-async function bySerial({ product, serial, key, mirrors, signal }: ManifestRequest, what: string): Promise<VerifiedManifest | undefined> {
-  return mirrors.read(documents.manifest(product, serial), {
-    limit: limits.manifest,
-    signal,
-    accept: async (body, remote) => {
-      const where = `${what} of ${remote.label}`
-      const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig, signal })
-      if (signatures === undefined) throw unsigned(where)
-      const release = verifyManifest({ body, signatures }, key, where)
-      checkManifestHeader(release.manifest, { name: product, serial }, where)
-      return release
-    },
-  })
-}
-
-function unsigned(what: string): PsyblobError {
-  return new PsyblobError('untrusted', `${what} has no signature beside it`, { hint: 'the publisher has to publish it again' })
-}
-
-/** Puts a verified manifest into the store, unless it is there. `key` verified it. */
-export async function keepManifest(store: LocalStore, product: string, release: VerifiedManifest, key: PublicKey): Promise<void> {
-  const { serial } = release.manifest
-  const kept = await store.manifest(product, serial)
-  const same = (one: Uint8Array, two: Uint8Array | undefined) => two !== undefined && Buffer.compare(one, two) === 0
-  if (!same(release.signed.body, kept?.body) || !same(release.signed.signatures, kept?.signatures))
-    await store.putManifest(product, serial, release.signed)
-  const latest = await store.link(product, 'latest')
-  if (latest === undefined || latest < serial || !(await isOfRepository(release.manifest.repo)))
-    await store.setLink(product, 'latest', serial)
-
-  /** False when what is called latest is another publisher's or repository's: the operator has changed whom to trust. */
-  async function isOfRepository(repo: string): Promise<boolean> {
-    const there = latest === undefined ? undefined : await store.manifest(product, latest)
-    try {
-      return there !== undefined && verifyManifest(there, key, `manifest ${product}/${latest}`).manifest.repo === repo
-    } catch (error) {
-      if (isPsyblobError(error)) return false
-      throw error
-    }
   }
 }

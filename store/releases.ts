@@ -1,12 +1,13 @@
 // Finding a release by what a person calls it: `latest`, `current`, `previous`, a serial, a version label, a file.
 import { basename, dirname, join } from 'node:path'
 import { type CID, isPsyblobError, limits, PsyblobError, visible } from '../core/mod.ts'
+import { fetchManifest } from './fetch-manifest.ts'
 import { readLimited } from './files.ts'
 import { type LinkName, type LocalStore, links } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
-import { fetchManifest, type Trust } from './refresh.ts'
+import type { Trust } from './refresh.ts'
 import { readListing } from './repository.ts'
-import { checkManifestHeader, type VerifiedManifest, verifyManifest } from './signed.ts'
+import { checkManifestHeader, type VerifiedManifest, verifyKept, verifyRelease } from './signed.ts'
 
 export type ReleaseQuery = {
   readonly trust: Trust
@@ -45,7 +46,7 @@ export async function findRelease(query: ReleaseQuery, name: string): Promise<Ve
 }
 
 async function bySerial({ trust, store, mirrors, signal }: ReleaseQuery, serial: number): Promise<VerifiedManifest> {
-  const release = await fetchManifest({ product: trust.product, serial, key: trust.key, store, mirrors, signal })
+  const release = await fetchManifest({ product: trust.product, serial, authority: trust.authority, store, mirrors, signal })
   checkManifestHeader(release.manifest, { name: trust.product, serial, repo: trust.repo }, `manifest ${trust.product}/${serial}`)
   return release
 }
@@ -57,7 +58,7 @@ async function byLabel(query: ReleaseQuery, label: string): Promise<VerifiedMani
     const kept = await store.manifest(trust.product, serial)
     if (kept === undefined) continue
     try {
-      const release = verifyManifest(kept, trust.key, `manifest ${trust.product}/${serial}`)
+      const release = verifyKept(kept, trust, `manifest ${trust.product}/${serial}`)
       checkManifestHeader(release.manifest, { name: trust.product, serial, repo: trust.repo }, `manifest ${trust.product}/${serial}`)
       if (release.manifest.version === label) return release
     } catch (error) {
@@ -90,7 +91,7 @@ export async function releaseAt(
       hint: `${visible(basename(path))}.minisig has to lie in the same folder`,
     })
   const what = `manifest ${visible(path)}`
-  const release = verifyManifest({ body, signatures }, trust.key, what)
+  const release = verifyRelease({ body, signatures }, trust, what)
   checkManifestHeader(release.manifest, { name: trust.product, repo: trust.repo }, what)
   const folder = dirname(dirname(path))
   return { release, repository: basename(folder) === 'manifests' ? join(folder, '..') : undefined }

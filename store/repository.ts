@@ -20,12 +20,12 @@ import {
   pointerComment,
   recordOf,
   type SecretKey,
-  signPrehash,
   utf8Decode,
   utf8Encode,
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
+import { knownToSign, type Publisher, signChannel, solePublisher } from './publisher.ts'
 import type { Remote, RemoteWriter } from './remote.ts'
 import { verifyPointer } from './signed.ts'
 
@@ -99,7 +99,7 @@ export async function list(remote: RemoteWriter, repo: string, product: string, 
 }
 
 export type SignPointerOptions = {
-  readonly key: SecretKey
+  readonly publisher: Publisher
   readonly repo: string
   readonly channel: string
   readonly version: number
@@ -112,24 +112,25 @@ export type SignPointerOptions = {
 
 /** A pointer file, signed. */
 export function signPointer(options: SignPointerOptions): Uint8Array {
-  const { key, repo, channel, version, products, now, days } = options
-  const body = formatPointer({ repo, channel, version, issued: formatTime(now), expires: formatTime(now + days * day), root: 0, products })
+  const { publisher, repo, channel, version, products, now, days } = options
+  const root = publisher.authority.root?.version ?? 0
+  const body = formatPointer({ repo, channel, version, issued: formatTime(now), expires: formatTime(now + days * day), root, products })
   const comment = pointerComment(parsePointer(body), cidOf(blake3().digest(body)))
-  return joinPointerFile({ body, signatures: signPrehash({ secretKey: key, prehash: prehash(body), trustedComment: comment }) })
+  return joinPointerFile({ body, signatures: signChannel(publisher, channel, { prehash: prehash(body), trustedComment: comment }) })
 }
 
 /**
- * The pointer of a channel as it lies there; undefined when the channel is new. Throws `untrusted` when our key did not sign it, or signed
- * it for another channel or repository: what is signed next goes on from it.
+ * The pointer of a channel as it lies there; undefined when the channel is new. Throws `untrusted` when those who may did not sign it, or
+ * signed it for another channel or repository: what is signed next goes on from it.
  */
 export async function currentPointer(
   remote: Remote,
-  { repo, channel, key }: { readonly repo: string; readonly channel: string; readonly key: SecretKey },
+  { repo, channel, publisher }: { readonly repo: string; readonly channel: string; readonly publisher: Publisher },
 ): Promise<{ pointer: Pointer; bytes: Uint8Array } | undefined> {
   const bytes = await remote.read(documents.pointer(channel), { limit: limits.pointer })
   if (bytes === undefined) return undefined
   const what = `pointer ${channel} of ${remote.label}`
-  const { pointer } = verifyPointer(bytes, key.publicKey, what)
+  const { pointer } = verifyPointer(bytes, knownToSign(publisher, channel), what)
   const hint = 'somebody put another pointer or psyblob.json there: restore them from a backup before anything is signed'
   if (pointer.channel !== channel)
     throw new PsyblobError('untrusted', `${what}: expected channel ${channel}, got ${pointer.channel}`, { hint })
@@ -148,16 +149,17 @@ export type InitOptions = {
 /** Makes an empty repository. Throws `conflict` when one is there already. */
 export async function initRepository(remote: RemoteWriter, options: InitOptions): Promise<void> {
   const { key, repo, channel, now, days } = options
+  const publisher = solePublisher(key)
   if ((await remote.read(documents.repository, { limit: limits.repository })) !== undefined) {
     throw new PsyblobError('conflict', `there is a repository at ${remote.label} already`, {
       hint: 'psyblob publish adds releases to it; nothing was changed',
     })
   }
   // an init that was cut short may have left these two
-  const left = await currentPointer(remote, { repo, channel, key })
+  const left = await currentPointer(remote, { repo, channel, publisher })
   const listed = await remote.read(documents.listing, { limit: limits.listing })
   const pointer = signPointer({
-    key,
+    publisher,
     repo,
     channel,
     version: (left?.pointer.version ?? 0) + 1,

@@ -1,6 +1,7 @@
 // From received bytes to a document that may be believed: signature first, then parse, then compare (spec/trust.md 1).
 import {
   type CID,
+  checkNotRevoked,
   checkTrustedComment,
   cidOf,
   limits,
@@ -8,14 +9,15 @@ import {
   manifestComment,
   type Pointer,
   PsyblobError,
-  type PublicKey,
   parseManifest,
   parsePointer,
   pointerComment,
+  type Signers,
   splitPointerFile,
   utf8Decode,
   verifySignatures,
 } from '../core/mod.ts'
+import { type Authority, knownBy, releasedBy } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import { prehash, signatureEngine } from './crypto.ts'
 import type { SignedManifest } from './local.ts'
@@ -24,30 +26,47 @@ import type { SignedManifest } from './local.ts'
 export type VerifiedManifest = { readonly manifest: Manifest; readonly cid: CID; readonly signed: SignedManifest }
 export type VerifiedPointer = { readonly pointer: Pointer; readonly cid: CID; readonly bytes: Uint8Array }
 
-/** Throws `untrusted` (no good signature of `publicKey`) or `malformed`. `what` names it, e.g. `manifest os/17`. */
-export function verifyManifest(signed: SignedManifest, publicKey: PublicKey, what: string): VerifiedManifest {
+/** Whose releases of what are believed. */
+type Believed = { readonly authority: Authority; readonly product: string }
+
+/** A release from outside: signed by all who must have signed it, and not taken back. Throws `untrusted` or `malformed`. `what` names it, e.g. `manifest os/17`. */
+export function verifyRelease(signed: SignedManifest, { authority, product }: Believed, what: string): VerifiedManifest {
+  const verified = verifyManifest(signed, releasedBy(authority, product), what)
+  checkNotRevoked(authority.root, verified.manifest, verified.cid)
+  return verified
+}
+
+/** A release that lies on this machine and was verified when it came: keys that were taken away since still tell what it is. */
+export function verifyKept(signed: SignedManifest, { authority, product }: Believed, what: string): VerifiedManifest {
+  const verified = verifyManifest(signed, knownBy(authority, product), what)
+  checkNotRevoked(authority.root, verified.manifest, verified.cid)
+  return verified
+}
+
+/** Throws `untrusted` (too few good signatures of `signers`) or `malformed`. */
+export function verifyManifest(signed: SignedManifest, signers: Signers, what: string): VerifiedManifest {
   if (signed.signatures.length > limits.minisig)
     throw new PsyblobError('malformed', `signature of ${what}: larger than ${limits.minisig} bytes`)
-  const { trustedComment } = verifySignatures({
+  const comments = verifySignatures({
     text: utf8Decode(signed.signatures, `signature of ${what}`),
     prehash: prehash(signed.body),
-    publicKey,
+    signers,
     engine: signatureEngine,
     what,
   })
   const manifest = parseManifest(signed.body, what)
   const cid = cidOf(blake3().digest(signed.body))
-  checkTrustedComment(trustedComment, manifestComment(manifest, cid), what)
+  for (const comment of comments) checkTrustedComment(comment, manifestComment(manifest, cid), what)
   return { manifest, cid, signed }
 }
 
 /** As `verifyManifest`, for a pointer file. Freshness is another question: core's `checkFreshness`. */
-export function verifyPointer(bytes: Uint8Array, publicKey: PublicKey, what: string): VerifiedPointer {
+export function verifyPointer(bytes: Uint8Array, signers: Signers, what: string): VerifiedPointer {
   const { body, signatures } = splitPointerFile(bytes, what)
-  const { trustedComment } = verifySignatures({ text: signatures, prehash: prehash(body), publicKey, engine: signatureEngine, what })
+  const comments = verifySignatures({ text: signatures, prehash: prehash(body), signers, engine: signatureEngine, what })
   const pointer = parsePointer(body, what)
   const cid = cidOf(blake3().digest(body))
-  checkTrustedComment(trustedComment, pointerComment(pointer, cid), what)
+  for (const comment of comments) checkTrustedComment(comment, pointerComment(pointer, cid), what)
   return { pointer, cid, bytes }
 }
 

@@ -52,15 +52,27 @@ const product = growing({
   hold: v.exactOptional(v.strictObject({ at: time, why: v.string() })),
   channels: recordOf((text) => parseName(text, 'channel'), v.strictObject({ version: serial, pointer: cid, issued: time, expires: time })),
 })
+/** The root of a repository that is in force here. */
+const root = growing({
+  /** The key that the composition names, from which the first root was reached. */
+  anchor: v.string(),
+  repo: parsedBy((text: string) => parseName(text, 'repository')),
+  /** The signed line, its end included. */
+  root: v.pipe(v.string(), v.maxLength(limits.root)),
+  /** Keys that signed releases before, by product, or `*`. */
+  former: recordOf((text) => (text === '*' ? text : parseName(text, 'product')), v.array(v.string())),
+})
 const last = growing({ at: time, command: v.string(), result: v.string(), message: v.string() })
 const state = growing({
   psyblob: v.literal('state/1'),
   products: recordOf(productName, product),
   /** What the last command that changes something came to, by product. */
   last: recordOf(productName, last),
+  roots: v.exactOptional(v.pipe(v.array(root), v.maxLength(8))),
 })
 
 export type ProductState = v.InferOutput<typeof product>
+export type KnownRoot = v.InferOutput<typeof root>
 export type LastResult = Omit<v.InferOutput<typeof last>, 'result'> & { readonly result: 'ok' | ErrorCode | 'bug' }
 export type State = v.InferOutput<typeof state>
 

@@ -1,0 +1,195 @@
+// A key ceremony: the next root as a file that people edit, sign and publish. Nothing but files; stock minisign may sign (spec/root.md 5).
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import {
+  cidOf,
+  documents,
+  formatRoot,
+  formatTime,
+  keyIdText,
+  limits,
+  PsyblobError,
+  parseRoot,
+  parseSignatures,
+  type Root,
+  type RootContent,
+  rootComment,
+  type SecretKey,
+  type Signers,
+  signPrehash,
+  splitPointerFile,
+  utf8Decode,
+  utf8Encode,
+  verifySignatures,
+  visible,
+} from '../core/mod.ts'
+import { blake3 } from './blake3.ts'
+import { prehash, signatureEngine } from './crypto.ts'
+import { makeFolder, pathExists, readLimited, writeWhole } from './files.ts'
+import { repositoryRoots } from './publisher.ts'
+import type { Remote, RemoteWriter } from './remote.ts'
+import { repositoryName } from './repository.ts'
+import { type VerifiedRoot, verifyFirstRoot, verifyRoot } from './roots.ts'
+
+const day = 24 * 60 * 60 * 1000
+
+/** The root in `path`, whose signatures nobody has looked at. Throws `not-found`, `malformed`. */
+export async function readDraft(path: string): Promise<Root> {
+  return parseRoot(await draftBytes(path), visible(path))
+}
+
+async function draftBytes(path: string): Promise<Uint8Array> {
+  const bytes = await readLimited(path, limits.root)
+  if (bytes !== undefined) return bytes
+  throw new PsyblobError('not-found', `no root at ${visible(path)}`, {
+    hint: 'psyblob root init FILE begins the first one, psyblob root prepare FILE --remote REPOSITORY the next one',
+  })
+}
+
+const signaturePath = (path: string) => `${path}.minisig`
+
+/** Writes a draft; signatures of what it said before go. Answers whether there were any. */
+export async function writeDraft(path: string, content: RootContent): Promise<boolean> {
+  await makeFolder(dirname(path))
+  const wasSigned = await pathExists(signaturePath(path))
+  if (wasSigned) await rm(signaturePath(path), { force: true })
+  await writeWhole(path, formatRoot(content))
+  return wasSigned
+}
+
+/** The next root of a repository, with everything as in the newest one and a life of its own. Throws `not-found` when it has none. */
+export async function nextRoot(remote: Remote, { now, days }: { readonly now: number; readonly days: number }): Promise<RootContent> {
+  const { all } = await rootsOf(remote)
+  const newest = all.at(-1)?.root
+  if (newest === undefined)
+    throw new PsyblobError('not-found', `${remote.label} has no root yet`, { hint: 'psyblob root init FILE begins the first one' })
+  const { psyblob: _, ...content } = newest
+  return { ...content, version: newest.version + 1, issued: formatTime(now), expires: formatTime(now + days * day) }
+}
+
+/** All roots of a repository, each verified by the one before. */
+export async function rootsOf(remote: Remote): Promise<{ readonly repo: string; readonly all: readonly VerifiedRoot[] }> {
+  const repo = await repositoryName(remote)
+  return { repo, all: await repositoryRoots(remote, repo) }
+}
+
+/** Adds a signature to a draft. The same key again replaces its own. */
+export async function signDraft(path: string, secretKey: SecretKey): Promise<void> {
+  const body = await draftBytes(path)
+  const root = parseRoot(body, visible(path))
+  const block = signPrehash({ secretKey, prehash: prehash(body), trustedComment: rootComment(root, cidOf(blake3().digest(body))) })
+  const there = await readLimited(signaturePath(path), limits.minisig)
+  const kept = there === undefined ? [] : blocksOf(utf8Decode(there, signaturePath(path)), visible(path))
+  const own = keyIdText(secretKey.publicKey.id)
+  await writeWhole(signaturePath(path), utf8Encode([...kept.filter(({ id }) => id !== own).map(({ text }) => text), block].join('')))
+}
+
+type Block = { readonly id: string; readonly text: string }
+
+function blocksOf(text: string, what: string): readonly Block[] {
+  const lines = text.split('\n')
+  return parseSignatures(text, what).map(({ keyId }, at) => ({
+    id: keyIdText(keyId),
+    text: `${lines.slice(4 * at, 4 * at + 4).join('\n')}\n`,
+  }))
+}
+
+export type RootPublication = {
+  readonly path: string
+  /** Further signature files; `path`.minisig counts where it is there. */
+  readonly signatures: readonly string[]
+  readonly remote: RemoteWriter
+}
+
+/** Publishes a signed draft as the next root. Throws `untrusted` when signatures are missing, `conflict` when it is not the next one. */
+export async function publishRoot({ path, signatures, remote }: RootPublication): Promise<VerifiedRoot> {
+  const body = await draftBytes(path)
+  const root = parseRoot(body, visible(path))
+  const { repo, all } = await rootsOf(remote)
+  const newest = all.at(-1)
+  if (root.repo !== repo)
+    throw new PsyblobError('untrusted', `${visible(path)}: expected repository ${repo}, got ${root.repo}`, {
+      hint: 'begin the root anew with --repo',
+    })
+  if (root.version !== (newest?.root.version ?? 0) + 1)
+    throw new PsyblobError(
+      'conflict',
+      `${visible(path)} is root ${root.version}; the next one of ${repo} is ${(newest?.root.version ?? 0) + 1}`,
+      {
+        hint: 'psyblob root prepare begins the next one from the newest',
+      },
+    )
+  const text = await collected(path, signatures, {
+    body,
+    needed: [root.roles.root, ...(newest === undefined ? [] : [newest.root.roles.root])],
+  })
+  const signed = { body, signatures: utf8Encode(text) }
+  const what = `root ${root.version} in ${visible(path)}`
+  const verified =
+    newest === undefined
+      ? verifyFirstRoot(signed, { repo, what })
+      : verifyRoot(signed, { before: newest.root.roles.root, version: root.version, repo, what })
+  if (newest === undefined) await requireAnchor(remote, text, what)
+  const held = await remote.hold()
+  try {
+    // the signature first: a root that is there is whole
+    await remote.replace(
+      documents.rootSignature(root.version),
+      signed.signatures,
+      await remote.read(documents.rootSignature(root.version), { limit: limits.minisig }),
+    )
+    await remote.replace(documents.root(root.version), body, undefined)
+    await remote.tidy()
+  } finally {
+    await held.release()
+  }
+  return verified
+}
+
+/** The blocks of all files that are of use, each key's once. Those that do not hold are left out: the file must not be spoilt by one. */
+async function collected(
+  path: string,
+  more: readonly string[],
+  { body, needed }: { readonly body: Uint8Array; readonly needed: readonly Signers[] },
+): Promise<string> {
+  const found = new Map<string, string>()
+  const own = (await pathExists(signaturePath(path))) ? [signaturePath(path)] : []
+  const digest = prehash(body)
+  for (const file of [...own, ...more]) {
+    const bytes = await readLimited(file, limits.minisig)
+    if (bytes === undefined)
+      throw new PsyblobError('not-found', `no signature file ${visible(file)}`, { hint: 'minisign -S -H -m FILE writes FILE.minisig' })
+    for (const { id, text } of blocksOf(utf8Decode(bytes, visible(file)), visible(file))) {
+      const keys = needed.flatMap((signers) => signers.keys).filter((key) => keyIdText(key.id) === id)
+      // a key that no root names may be the one that nodes began with
+      if (keys.length > 0)
+        verifySignatures({
+          text,
+          prehash: digest,
+          signers: { threshold: 1, keys },
+          engine: signatureEngine,
+          what: `signature of ${visible(path)} in ${visible(file)}`,
+        })
+      found.set(id, text)
+    }
+  }
+  if (found.size === 0)
+    throw new PsyblobError('untrusted', `${visible(path)} is not signed`, {
+      hint: `psyblob root sign ${visible(path)} --key KEY signs it, or minisign -S -H -m ${visible(path)}`,
+    })
+  return [...found.values()].join('')
+}
+
+/** Nodes that have one key believe a first root that this key signed: the one that signs the pointer now must be among the signers. */
+async function requireAnchor(remote: Remote, text: string, what: string): Promise<void> {
+  const bytes = await remote.read(documents.pointer('stable'), { limit: limits.pointer })
+  if (bytes === undefined) return
+  const pointed = parseSignatures(splitPointerFile(bytes, 'pointer stable').signatures, 'pointer stable').map(({ keyId }) =>
+    keyIdText(keyId),
+  )
+  const signed = new Set(blocksOf(text, what).map(({ id }) => id))
+  if (pointed.some((id) => signed.has(id))) return
+  throw new PsyblobError('untrusted', `${what} is not signed by key ${pointed.join(', ')}, which nodes trust now`, {
+    hint: 'sign it with that key as well: psyblob root sign FILE --key KEY; it need not be among the keys of the root',
+  })
+}
