@@ -1,12 +1,12 @@
 // The agent: what an unattended machine does by itself. Health after a boot, then updates on a timer, then reboots where they are allowed (spec/agent.md).
 import { type Component, isPsyblobError, PsyblobError } from '../core/mod.ts'
 import { type Agent, type AgentOptions, type AgentSurroundings, attempted } from './attending.ts'
-import { isToBeLeft, noticeBoot, oneRound, vouch, waitForHealth } from './boot-verdict.ts'
+import { isAnyLeft, isToBeLeft, noticeBoot, oneRound, vouch, waitForHealth } from './boot-verdict.ts'
 import { bootedOf } from './booted.ts'
 import { mark } from './choice.ts'
 import { dueTrial, type EfiResult, syncEfi } from './efi-product.ts'
 import type { Failing } from './health.ts'
-import { installableOf, type Node, prepareStore, recordAttempt } from './node.ts'
+import { installableOf, type Node, prepareStore, recordAttempt, reloadTrust } from './node.ts'
 import { isRebootDue } from './pending.ts'
 import { untilReboot } from './reboot-window.ts'
 import { type Synced, sync } from './sync.ts'
@@ -33,11 +33,12 @@ export async function runAgent(node: Node, options: AgentOptions, surroundings: 
   const agent: Agent = { node, components, loaders, options, surroundings, passedOver: new Map() }
   await attempted(agent, undefined, () => prepareStore(node))
   await noticeBoot(agent)
+  // a slot that no reboot leads away from is not left to the watchdog: it would be reset for ever
+  if (!(await isAnyLeft(agent))) await attempted(agent, undefined, () => endWatchdog())
   let failing = await waitForHealth(agent)
   // nothing is installed from a slot on trial that is not well: the other one is what it falls back to
   if (failing !== undefined && (await isToBeLeft(agent, failing)))
     return { failing, synced: [], error: undefined, rebooting: await reboot(agent, 'the health checks did not pass') }
-  // only a slot that a reboot leads away from is left to the watchdog: any other would be reset for ever
   await attempted(agent, undefined, () => endWatchdog())
   if (failing === undefined) await vouch(agent)
   if (!once) await sleep(Math.round(random() * jitter), node.signal)
@@ -59,6 +60,8 @@ export async function runAgent(node: Node, options: AgentOptions, surroundings: 
 
 async function syncAll(agent: Agent, isHealthy: boolean): Promise<Pick<AgentResult, 'synced' | 'error'>> {
   const { node, components, loaders, surroundings } = agent
+  // an operator may have followed a root meanwhile
+  await attempted(agent, undefined, () => reloadTrust(node))
   const synced: (Synced | EfiResult)[] = []
   let first: PsyblobError | undefined
   for (const component of [...components, ...loaders]) {

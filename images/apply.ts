@@ -1,7 +1,8 @@
 // Writes a release into a slot: plan, write, read back, seal, flip. Whenever the power goes, the machine boots the old release or the new one.
 import { join } from 'node:path'
-import { isPsyblobError, type Manifest, PsyblobError, type PublicKey, parseManifest, type Report } from '../core/mod.ts'
+import { isPsyblobError, type Manifest, PsyblobError, parseManifest, type Report } from '../core/mod.ts'
 import {
+  type Authority,
   assemble,
   costOf,
   dropParts,
@@ -18,6 +19,7 @@ import type { Machine } from './machine.ts'
 import { type OpenSlot, otherSlot, type SlotName } from './slot.ts'
 import {
   beginWriting,
+  checkSlotEntries,
   formerManifest,
   hasMode,
   missingFiles,
@@ -34,7 +36,7 @@ import { bytesOf, freeBytes, neededBytes, noSpace, stalePartBytes } from './spac
 
 export type ApplyOptions = {
   readonly product: string
-  readonly key: PublicKey
+  readonly authority: Authority
   readonly release: VerifiedManifest
   readonly machine: Machine
   readonly target: SlotName
@@ -75,13 +77,14 @@ export type Applied = {
 
 /** Errors: `conflict` (the booted slot, foreign files), `no-space`, `unavailable`, `corrupt`, and those of opening slots. */
 export async function apply(options: ApplyOptions): Promise<Applied> {
-  const { machine, target, release, force, product, key } = options
+  const { machine, target, release, force, product, authority } = options
   refuseBooted(machine, target)
+  checkSlotEntries(release.manifest)
   const other = await openSeed(machine, otherSlot(target), options.report)
   try {
     const slot = await openIfThere(machine, target)
     try {
-      const content = slot === undefined ? undefined : await readSlot(slot.dir, { product, key })
+      const content = slot === undefined ? undefined : await readSlot(slot.dir, { product, authority })
       const holds =
         content?.state === 'release' &&
         content.release.cid === release.cid &&

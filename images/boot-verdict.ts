@@ -1,7 +1,7 @@
 // What the agent makes of a boot: whether the machine is well, what is marked then, and what a reboot would leave (spec/agent.md 2 to 4).
 import { readFile } from 'node:fs/promises'
 import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
-import type { Attempt } from '../store/mod.ts'
+import { type Attempt, readAttempts } from '../store/mod.ts'
 import { type Agent, attempted } from './attending.ts'
 import { type Booted, bootedOf } from './booted.ts'
 import { mark } from './choice.ts'
@@ -17,21 +17,30 @@ const pause = 3000
 export async function noticeBoot(agent: Agent): Promise<void> {
   const { node, components, loaders, passedOver } = agent
   const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim()
-  let isFirstStart = components.length === 0
+  let isFirstStart = components.length === 0 && (boot === '' || (await recordAttempt(node, { what: 'boot', result: 'ok', boot })))
   for (const { name: product, ...component } of components) {
     await attempted(agent, product, async () => {
       const booted = await bootedOf(node, { name: product, ...component })
-      const isNew = boot === '' || (await recordAttempt(node, { what: 'boot', result: 'ok', ...aboutOf(product, booted), boot }))
+      const over = booted?.passedOver
+      // kept with the boot, so that the next one knows whether anything was counted since
+      const message = over === undefined ? undefined : `${over.tries ?? 0} tries of ${over.seq}`
+      const last = (await readAttempts(node.store.dir)).findLast((one) => one.what === 'boot' && one.product === product)
+      const about = { ...aboutOf(product, booted), ...(message === undefined ? {} : { message }) }
+      const isNew = boot === '' || (await recordAttempt(node, { what: 'boot', result: 'ok', ...about, boot }))
       isFirstStart ||= isNew
-      if (!isNew || booted?.passedOver === undefined) return
-      passedOver.set(product, booted.passedOver)
+      if (!isNew || booted === undefined || over === undefined) return
+      // a slot on trial whose tries go on being counted will have used them up
+      if (over.tries !== undefined && over.tries > 0 && last?.message !== message) return
+      passedOver.set(product, over.seq)
       const first = otherSlot(booted.slot)
       node.report({
         type: 'warning',
-        text: `slot ${first} (${product}) is good and stands first, but the boot loader passed over it: psyblob verify ${product} --slot ${first} says more; this machine does not reboot into it by itself`,
+        text: `slot ${first} (${product}) stands first, but the boot loader passed over it: psyblob verify ${product} --slot ${first} says more; this machine does not reboot into it by itself`,
       })
     })
   }
+  // a boot loader that brought the system up to here has passed, whatever becomes of what it started
+  await attempted(agent, undefined, () => finishTrials(node))
   // asked for before this boot, and not begun: asking again by a reboot would be in vain too
   if (!isFirstStart) return
   for (const component of loaders) {
@@ -95,7 +104,15 @@ export async function vouch(agent: Agent): Promise<void> {
       surroundings.say(`psyblob: healthy: ${what} is good`)
     })
   }
-  await attempted(agent, undefined, () => finishTrials(node))
+}
+
+/** True when a reboot would lead away from a booted slot that is on trial. */
+export async function isAnyLeft(agent: Agent): Promise<boolean> {
+  for (const component of agent.components) {
+    const booted = await attempted(agent, component.name, () => bootedOf(agent.node, component))
+    if (booted !== undefined && !(booted instanceof PsyblobError) && booted.isLeftByReboot) return true
+  }
+  return false
 }
 
 /** Checks that never passed: true when a reboot leads away from a slot on trial, for the boot loader counts its tries. Otherwise they are told, and no more. */

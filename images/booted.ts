@@ -14,34 +14,42 @@ export type Booted = {
   readonly isAvoided: boolean
   /** A reboot uses one more of its tries, or leads to the other slot. Where it does neither, it would go on for ever. */
   readonly isLeftByReboot: boolean
-  /** Of the boot state, in which another slot that is good stands first. Undefined where that is not so. */
-  readonly passedOver: number | undefined
+  /** Another slot stands first, and this one was booted all the same. Undefined where that is not so. */
+  readonly passedOver:
+    | {
+        readonly seq: number /** What the boot loader counts of it; undefined for a good slot, whose tries nobody counts. */
+        readonly tries: number | undefined
+      }
+    | undefined
 }
 
 /** Undefined when this system was started from no slot of the product. */
 export async function bootedOf(node: Node, component: Component): Promise<Booted | undefined> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const { name: product } = component
   const machine = await openMachineOf(node, component)
   try {
     const { booted: slot, bootloader } = machine
     if (slot === undefined) return undefined
-    const content = await slotContent(machine, slot, { product, key: trust.key })
+    const content = await slotContent(machine, slot, { product, authority: trust.authority })
     const serial = content.state === 'release' ? content.release.manifest.serial : undefined
     const { seq, order, good, tries } = await bootloader.read()
     const other = otherSlot(slot)
     const isFirst = order[0] === slot
     const isGood = good.includes(slot)
     const known = knownOf(await readState(node.store.dir), trust)
-    const hasTries = tries !== undefined && tries < 3
+    // a boot of a slot on trial is counted before it begins: where nothing was counted, nothing will be
+    const isCounted = tries !== undefined && tries > 0
     return {
       slot,
       serial,
       isGood,
       isAvoided: serial !== undefined && (known?.avoided?.includes(serial) ?? false),
       isLeftByReboot:
-        !isGood && isFirst && (hasTries || good.includes(other) || (await isComplete(machine, other, { product, key: trust.key }))),
-      passedOver: !isFirst && good.includes(order[0]) ? seq : undefined,
+        !isGood &&
+        isFirst &&
+        (good.includes(other) || (isCounted && (tries < 3 || (await isComplete(machine, other, { product, authority: trust.authority }))))),
+      passedOver: isFirst || seq === undefined ? undefined : { seq, tries: good.includes(order[0]) ? undefined : (tries ?? 0) },
     }
   } finally {
     await machine.close()

@@ -26,12 +26,12 @@ export type Checked = {
 
 /** Compares manifest and every byte. Throws only when the question itself cannot be answered. */
 export async function check(node: Node, component: Component, { slot, wanted }: CheckOptions): Promise<Checked> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const expected = await wantedRelease(node, component, wanted)
   const { serial, version } = expected.manifest
   const machine = await openMachineOf(node, component)
   try {
-    const slots = await contents(machine, component.name, trust.key)
+    const slots = await contents(machine, component.name, trust.authority)
     const name =
       slot ??
       (await runningSlot(machine, slots).catch((error: unknown) =>
@@ -78,7 +78,7 @@ export async function check(node: Node, component: Component, { slot, wanted }: 
 
 /** The release that somebody asks for by name or by file. */
 export async function wantedRelease(node: Node, component: Component, wanted: CheckOptions['wanted']): Promise<VerifiedManifest> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   if ('path' in wanted) return (await releaseAt(wanted.path, trust)).release
   const source = await openSource(node, component)
   try {

@@ -29,10 +29,10 @@ async function choosing(node: Node, component: Component, command: Command, work
   return withStore(node, async () => {
     try {
       const choice = await withMachine(node, component, async (machine) => {
-        const { key } = trustOf(component)
-        const slots = await contents(machine, component.name, key)
+        const { authority } = trustOf(node, component)
+        const slots = await contents(machine, component.name, authority)
         const chosen = await work({ node, component, machine, slots })
-        await followSlots(node, component.name, key, machine)
+        await followSlots(node, component.name, authority, machine)
         // to say once more that a slot is good, or first, is nothing to tell
         if (chosen.changed || command === 'mark bad') await recordChoice(node, command, chosen, slots)
         return chosen
@@ -75,7 +75,7 @@ export async function rollback(node: Node, component: Component): Promise<Choice
     // asked for already, and not booted yet: another time does not mean forward again
     const content = of.slots[running]
     if (of.machine.booted !== undefined && order[0] !== running && content.state === 'release') {
-      const known = knownOf(await readState(node.store.dir), trustOf(component))
+      const known = knownOf(await readState(node.store.dir), trustOf(node, component))
       if (known?.avoided?.includes(content.release.manifest.serial)) return write(of, order[0], { order, good })
     }
     // flipped but not booted yet: going back means staying where the machine is

@@ -1,6 +1,6 @@
 // Garbage collection of the local store: what no slot, link or half-done sync needs goes (spec/store.md 4).
 import { type CID, isPsyblobError } from '../core/mod.ts'
-import { blobsOf, links, verifyManifest } from '../store/mod.ts'
+import { blobsOf, links, verifyKept } from '../store/mod.ts'
 import { contents } from './current.ts'
 import { type Node, openMachineOf, trustOf, withStore } from './node.ts'
 import { slotNames } from './slot.ts'
@@ -13,7 +13,7 @@ export async function collect(node: Node, { dryRun }: { readonly dryRun: boolean
     const blobs = new Set<CID>()
     const serials = new Map<string, ReadonlySet<number>>()
     for (const component of node.components) {
-      const { key } = trustOf(component)
+      const { authority } = trustOf(node, component)
       const kept = new Set<number>()
       for (const link of links) {
         const serial = await node.store.link(component.name, link)
@@ -22,7 +22,7 @@ export async function collect(node: Node, { dryRun }: { readonly dryRun: boolean
       if (component.target.kind === 'slots') {
         const machine = await openMachineOf(node, component)
         try {
-          const slots = await contents(machine, component.name, key)
+          const slots = await contents(machine, component.name, authority)
           for (const name of slotNames) {
             const content = slots[name]
             if (content.state !== 'release') continue
@@ -37,7 +37,10 @@ export async function collect(node: Node, { dryRun }: { readonly dryRun: boolean
         const signed = await node.store.manifest(component.name, serial)
         if (signed === undefined) continue
         try {
-          for (const cid of blobsOf(verifyManifest(signed, key, `manifest ${component.name}/${serial}`)).keys()) blobs.add(cid)
+          for (const cid of blobsOf(
+            verifyKept(signed, { authority, product: component.name }, `manifest ${component.name}/${serial}`),
+          ).keys())
+            blobs.add(cid)
         } catch (error) {
           // what it needs cannot be told: psyblob verify --store names it, and it is fetched again
           if (!isPsyblobError(error)) throw error

@@ -1,6 +1,6 @@
 // Which slot the machine runs from, and the links of the store that follow it (spec/store.md).
-import { isPsyblobError, type PublicKey } from '../core/mod.ts'
-import { keepManifest, type VerifiedManifest } from '../store/mod.ts'
+import { isPsyblobError } from '../core/mod.ts'
+import { type Authority, keepManifest, type VerifiedManifest } from '../store/mod.ts'
 import type { BootState } from './bootloader.ts'
 import type { Machine } from './machine.ts'
 import type { Node } from './node.ts'
@@ -13,7 +13,7 @@ export type SlotContents = Readonly<Record<SlotName, SlotContent>>
 export async function slotContent(
   machine: Machine,
   name: SlotName,
-  expected: { readonly product: string; readonly key: PublicKey },
+  expected: { readonly product: string; readonly authority: Authority },
 ): Promise<SlotContent> {
   try {
     const slot = await machine.slots[name].open({ write: false })
@@ -34,7 +34,7 @@ export async function slotContent(
 export async function isComplete(
   machine: Machine,
   name: SlotName,
-  expected: { readonly product: string; readonly key: PublicKey },
+  expected: { readonly product: string; readonly authority: Authority },
 ): Promise<boolean> {
   const content = await slotContent(machine, name, expected)
   return content.state === 'release' && (await hasFiles(machine, name, content.release))
@@ -51,8 +51,8 @@ export async function hasFiles(machine: Machine, name: SlotName, release: Verifi
 }
 
 /** What both slots hold. */
-export async function contents(machine: Machine, product: string, key: PublicKey): Promise<SlotContents> {
-  return { a: await slotContent(machine, 'a', { product, key }), b: await slotContent(machine, 'b', { product, key }) }
+export async function contents(machine: Machine, product: string, authority: Authority): Promise<SlotContents> {
+  return { a: await slotContent(machine, 'a', { product, authority }), b: await slotContent(machine, 'b', { product, authority }) }
 }
 
 /**
@@ -81,20 +81,20 @@ export function fellBackFrom(machine: Machine, slots: SlotContents, { order, goo
 }
 
 /** Points `current` at what the machine runs, or boots next when that is not known, and `previous` at what it was before. */
-export async function followSlots(node: Node, product: string, key: PublicKey, machine: Machine): Promise<void> {
+export async function followSlots(node: Node, product: string, authority: Authority, machine: Machine): Promise<void> {
   const { booted, bootloader } = machine
   for (const name of booted === undefined ? (await bootloader.read()).order : [booted]) {
-    const content = await slotContent(machine, name, { product, key })
-    if (content.state === 'release') return follow(node, product, content.release, key)
+    const content = await slotContent(machine, name, { product, authority })
+    if (content.state === 'release') return follow(node, product, content.release, authority)
   }
 }
 
 /** The same when it is known what runs. */
-export async function follow({ store }: Node, product: string, release: VerifiedManifest, key: PublicKey): Promise<void> {
+export async function follow({ store }: Node, product: string, release: VerifiedManifest, authority: Authority): Promise<void> {
   const { serial } = release.manifest
   const current = await store.link(product, 'current')
   if (current === serial) return
-  await keepManifest(store, product, release, key)
+  await keepManifest(store, product, release, authority)
   if (current !== undefined) await store.setLink(product, 'previous', current)
   await store.setLink(product, 'current', serial)
 }

@@ -5,13 +5,13 @@ import {
   type EntryBlob,
   isPsyblobError,
   kindOf,
+  limits,
   type Manifest,
   PsyblobError,
-  type PublicKey,
   parseManifest,
   visible,
 } from '../core/mod.ts'
-import { checkManifestHeader, cidOfBytes, type Finding, type VerifiedManifest, verifyManifest } from '../store/mod.ts'
+import { type Authority, checkManifestHeader, cidOfBytes, type Finding, type VerifiedManifest, verifyKept } from '../store/mod.ts'
 import type { EfiPartition } from './efi-partition.ts'
 import { type LoaderState, readLoaderState } from './esp/loader-state.ts'
 import type { SlotContent } from './slot-files.ts'
@@ -33,7 +33,7 @@ export type EfiContent = {
   readonly loader: LoaderState
 }
 
-type Expected = { readonly product: string; readonly key: PublicKey }
+type Expected = { readonly product: string; readonly authority: Authority }
 
 export async function readEfi(partition: EfiPartition, expected: Expected): Promise<EfiContent> {
   const next = await readRelease(partition, following, expected)
@@ -48,16 +48,16 @@ export async function readEfi(partition: EfiPartition, expected: Expected): Prom
 async function readRelease(
   { files, label }: EfiPartition,
   names: typeof sealed | typeof following,
-  { product, key }: Expected,
+  { product, authority }: Expected,
 ): Promise<SlotContent> {
   const what = `${names.body} on ${visible(label)}`
   try {
-    const body = await files.read(names.body)
+    const body = await files.read(names.body, { limit: limits.manifest })
     if (body === undefined) return { state: 'empty', unfinished: false }
-    const signatures = await files.read(names.signatures)
+    const signatures = await files.read(names.signatures, { limit: limits.minisig })
     if (signatures === undefined)
       throw new PsyblobError('untrusted', `${what} has no signature beside it`, { hint: `psyblob apply ${product} writes it anew` })
-    const release = verifyManifest({ body, signatures }, key, what)
+    const release = verifyKept({ body, signatures }, { authority, product }, what)
     checkManifestHeader(release.manifest, { name: product }, what)
     return { state: 'release', release }
   } catch (error) {
@@ -68,8 +68,8 @@ async function readRelease(
 
 /** The product that the manifest there names, whoever signed it; undefined when it cannot be read. */
 export async function ownerOf({ files }: EfiPartition): Promise<string | undefined> {
-  const body = await files.read(sealed.body)
   try {
+    const body = await files.read(sealed.body, { limit: limits.manifest })
     return body === undefined ? undefined : parseManifest(body, 'manifest there').name
   } catch (error) {
     if (isPsyblobError(error)) return undefined

@@ -3,13 +3,12 @@ import { type Component, isPsyblobError, PsyblobError, visible } from '../core/m
 import {
   checkManifestHeader,
   findRelease,
+  holdOf,
   keepManifest,
   knownOf,
   readState,
-  refresh,
   releaseAt,
   type VerifiedManifest,
-  writeState,
 } from '../store/mod.ts'
 import { type Checked, wantedRelease } from './check.ts'
 import { follow } from './current.ts'
@@ -19,7 +18,21 @@ import { finishTrial } from './efi-trial.ts'
 import { applyEfi, type EfiApplied } from './efisys.ts'
 import { checkKnown, newest } from './fetching.ts'
 import { avoidRelease, changeKnown } from './known.ts'
-import { learnLink, type Node, openEfi, openSource, prepareStore, recordResult, type Source, trustOf, withEfi, withStore } from './node.ts'
+import { readTrusted } from './learnt.ts'
+import {
+  learnLink,
+  type Node,
+  openEfi,
+  openSource,
+  prepareStore,
+  recordResult,
+  refreshTrusted,
+  type Source,
+  trustOf,
+  withEfi,
+  withStore,
+} from './node.ts'
+import { isRebootDue } from './pending.ts'
 import type { Audit } from './verify.ts'
 
 export type EfiResult = EfiApplied & {
@@ -40,14 +53,11 @@ export async function syncEfi(
   { dryRun, force, path }: { readonly dryRun: boolean; readonly force: boolean; readonly path: string | undefined },
 ): Promise<EfiResult> {
   return working(node, component, { command: 'sync', dryRun }, async () => {
-    const trust = trustOf(component)
     const source = await openSource(node, component, path)
     try {
       node.report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
-      const state = await readState(node.store.dir)
-      const { mirrors } = source
-      const refreshed = await refresh({ trust, mirrors, store: node.store, state, clock: node.clock(), signal: node.signal, keep: !dryRun })
-      if (refreshed.news && !dryRun) await writeState(node.store.dir, refreshed.state)
+      const state = await readTrusted(node, component, { keep: !dryRun })
+      const refreshed = await refreshTrusted(node, component, { source, state, keep: !dryRun })
       return await installEfi(node, component, { release: refreshed.release, source, force, dryRun, minds: true })
     } finally {
       await source.close()
@@ -65,8 +75,8 @@ export type EfiRequest = {
 /** Installs a release that somebody names. Never one older than what has proved to boot here: `rollback`. */
 export async function applyEfiProduct(node: Node, component: Component, { version, path, force, dryRun }: EfiRequest): Promise<EfiResult> {
   return working(node, component, { command: 'apply', dryRun }, async () => {
-    const trust = trustOf(component)
-    const known = knownOf(await readState(node.store.dir), trust)
+    const trust = trustOf(node, component)
+    const known = knownOf(await readTrusted(node, component, { keep: !dryRun }), trust)
     const named = path === undefined ? undefined : await releaseAt(path, trust)
     const source = await openSource(node, component, named?.repository)
     try {
@@ -120,16 +130,16 @@ async function installEfi(
   component: Component,
   { release, source, force, dryRun, minds }: Installation,
 ): Promise<Omit<EfiResult, 'seconds'>> {
-  const { key } = trustOf(component)
+  const { authority } = trustOf(node, component)
   const { serial, version } = release.manifest
   return withEfi(node, component, async (partition) => {
     if (!dryRun) await finishTrial(node, component, partition)
-    const { sealed } = await readEfi(partition, { product: component.name, key })
+    const { sealed } = await readEfi(partition, { product: component.name, authority })
     const before = sealed.state === 'release' ? sealed.release : undefined
     const apply = (wanted: VerifiedManifest) =>
       applyEfi({
         product: component.name,
-        key,
+        authority,
         release: wanted,
         partition,
         store: node.store,
@@ -141,7 +151,23 @@ async function installEfi(
         signal: node.signal,
       })
     const answer = { product: component.name, serial, version, previousSerial: before?.manifest.serial ?? null, held: undefined }
-    const known = knownOf(await readState(node.store.dir), trustOf(component))
+    const state = await readState(node.store.dir)
+    const hold = minds && !force ? holdOf(state, component.name) : undefined
+    const nothing = {
+      changed: false,
+      onTrial: false,
+      bytes: { total: release.manifest.size, fetched: source.meter.bytes, reused: 0, written: 0 },
+      requests: source.meter.requests,
+      plan: [],
+    }
+    if (hold !== undefined && before?.cid !== release.cid) {
+      const reason = hold.why === '' ? '' : ` (${hold.why})`
+      return { ...answer, ...nothing, held: `held since ${hold.at}${reason}; psyblob unhold ${component.name} lets it go on` }
+    }
+    // a system that does not come up must not be held against the boot loader that started it
+    const waiting = minds && !force && before?.cid !== release.cid ? await productOnTrial(node) : undefined
+    if (waiting !== undefined) return { ...answer, ...nothing, held: `it waits until what is new of ${waiting} has been booted` }
+    const known = knownOf(state, trustOf(node, component))
     if (minds && !force && before?.cid !== release.cid && known?.avoided?.includes(serial) === true) {
       const held = `serial ${serial} did not boot or was marked bad on this machine; psyblob sync --force takes it all the same`
       // what its files replaced before its boot loader was tried comes back
@@ -156,12 +182,25 @@ async function installEfi(
     const applied = await apply(release)
     if (!dryRun) {
       await learnLink(node, source)
-      await keepManifest(node.store, component.name, release, key)
-      if (!applied.onTrial) await follow(node, component.name, release, key)
+      await keepManifest(node.store, component.name, release, authority)
+      if (!applied.onTrial) await follow(node, component.name, release, authority)
       if (force) await avoidRelease(node, component, release, false)
     }
     return { ...answer, ...applied }
   })
+}
+
+/** A product with a slot that waits to be booted for the first time. */
+async function productOnTrial(node: Node): Promise<string | undefined> {
+  for (const component of node.components) {
+    if (component.target.kind !== 'slots') continue
+    const isDue = await isRebootDue(node, component, undefined).catch((error: unknown) => {
+      if (!isPsyblobError(error) || error.code === 'interrupted') throw error
+      return false
+    })
+    if (isDue) return component.name
+  }
+  return undefined
 }
 
 /** Is it that release, byte for byte? */
@@ -170,11 +209,11 @@ export async function checkEfi(
   component: Component,
   wanted: { readonly release: string } | { readonly path: string },
 ): Promise<Checked> {
-  const { key } = trustOf(component)
+  const { authority } = trustOf(node, component)
   const expected = await wantedRelease(node, component, wanted)
   const { serial, version } = expected.manifest
   return looking(node, component, async (partition) => {
-    const { sealed, next, loader } = await readEfi(partition, { product: component.name, key })
+    const { sealed, next, loader } = await readEfi(partition, { product: component.name, authority })
     const found = sealed.state === 'release' ? { serial: sealed.release.manifest.serial, version: sealed.release.manifest.version } : null
     const answer = { product: component.name, slot: null, expected: { serial, version }, found, findings: [] }
     const no = (...reasons: readonly string[]): Checked => ({ ...answer, matches: false, reasons })
@@ -203,7 +242,7 @@ export async function verifyEfi(node: Node, component: Component): Promise<Audit
   const { name } = component
   return looking(node, component, async (partition) => {
     node.report({ type: 'step', step: 'verify', about: visible(partition.label) })
-    const { sealed, next, loader } = await readEfi(partition, { product: name, key: trustOf(component).key })
+    const { sealed, next, loader } = await readEfi(partition, { product: name, authority: trustOf(node, component).authority })
     const empty = { product: name, place: 'the EFI partition', serial: null, version: null, bytes: 0, findings: [], error: undefined }
     const onTrial = next !== undefined && loader.asked !== undefined
     if (next !== undefined && !onTrial)
@@ -257,7 +296,7 @@ export async function efiStatus(node: Node, component: Component): Promise<EfiSt
 
 async function readStatus(node: Node, component: Component): Promise<EfiStatus> {
   return looking(node, component, async (partition) => {
-    const { sealed, next, loader } = await readEfi(partition, { product: component.name, key: trustOf(component).key })
+    const { sealed, next, loader } = await readEfi(partition, { product: component.name, authority: trustOf(node, component).authority })
     const { asked, begun } = loader
     const release = sealed.state === 'release' ? sealed.release : undefined
     const isUnfinished = next !== undefined && asked === undefined
@@ -287,9 +326,10 @@ async function looking<Result>(node: Node, component: Component, work: (partitio
 
 /** The number of the trial that a boot loader waits for, which takes a reboot. */
 export async function dueTrial(node: Node, component: Component): Promise<number | undefined> {
+  if (holdOf(await readState(node.store.dir), component.name) !== undefined) return undefined
   const partition = await openEfi(node, component)
   try {
-    const { loader } = await readEfi(partition, { product: component.name, key: trustOf(component).key })
+    const { loader } = await readEfi(partition, { product: component.name, authority: trustOf(node, component).authority })
     return loader.asked !== undefined && loader.begun !== loader.asked.trial ? loader.asked.trial : undefined
   } finally {
     await partition.close()

@@ -1,7 +1,7 @@
 // What an EFI partition lacks of a release, where each file will wait, and whether there is room for it (spec/efisys.md 2).
 import { dirname } from 'node:path'
-import { PsyblobError, type PublicKey, visible } from '../core/mod.ts'
-import type { VerifiedManifest } from '../store/mod.ts'
+import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
+import type { Authority, VerifiedManifest } from '../store/mod.ts'
 import {
   bootFolder,
   cidAt,
@@ -22,7 +22,7 @@ import type { EfiPartition } from './efi-partition.ts'
 
 export type SurveyOptions = {
   readonly product: string
-  readonly key: PublicKey
+  readonly authority: Authority
   readonly release: VerifiedManifest
   readonly partition: EfiPartition
   /** Write every file again, take over another product's partition, and switch the boot loader without a trial. */
@@ -50,8 +50,8 @@ export type EfiSurvey = {
 }
 
 /** Compares every byte that is there with the release. */
-export async function surveyOf({ partition, release, product, key, force, signal }: SurveyOptions): Promise<EfiSurvey> {
-  const content = await readEfi(partition, { product, key })
+export async function surveyOf({ partition, release, product, authority, force, signal }: SurveyOptions): Promise<EfiSurvey> {
+  const content = await readEfi(partition, { product, authority })
   if (!force) await refuseOther(partition, product)
   const lines: EfiLine[] = []
   for (const [at, entry] of filesOf(release.manifest).entries()) {
@@ -72,7 +72,7 @@ export async function surveyOf({ partition, release, product, key, force, signal
 
 /** A file that cannot be read is one that has to be written. */
 export function ifCorrupt(error: unknown): undefined {
-  if (error instanceof PsyblobError && error.code === 'corrupt') return undefined
+  if (isPsyblobError(error, 'corrupt', 'malformed')) return undefined
   throw error
 }
 

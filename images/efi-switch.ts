@@ -62,16 +62,18 @@ function lost({ label }: EfiPartition, { manifest }: VerifiedManifest, what: str
 export async function sealEfi(partition: EfiPartition, release: VerifiedManifest, before: VerifiedManifest | undefined): Promise<void> {
   const { files, state } = partition
   const entries = filesOf(release.manifest)
-  for (const [at, entry] of entries.entries()) {
-    if (loaderName(entry.path) !== undefined || (await cidAt(partition, placeOf(entry))) === entry.bin.cid) continue
-    const waiting = waitingPlace(entry, at)
-    const got = await cidAt(partition, waiting)
-    if (got !== entry.bin.cid) throw lost(partition, release, `${waiting}: expected ${entry.bin.cid}, got ${got ?? 'nothing'}`)
-    await files.move(waiting, placeOf(entry))
-  }
+  // first what goes: a file may be in the way of a folder, or the other way round
   const kept = new Set(entries.map(({ path }) => path.toLowerCase()))
   for (const entry of before === undefined ? [] : filesOf(before.manifest))
     if (!kept.has(entry.path.toLowerCase())) await files.remove(placeOf(entry))
+  for (const [at, entry] of entries.entries()) {
+    if (loaderName(entry.path) !== undefined) continue
+    const waiting = waitingPlace(entry, at)
+    const got = await cidAt(partition, waiting)
+    if (got === entry.bin.cid) await files.move(waiting, placeOf(entry))
+    else if ((await cidAt(partition, placeOf(entry))) !== entry.bin.cid)
+      throw lost(partition, release, `${waiting}: expected ${entry.bin.cid}, got ${got ?? 'nothing'}`)
+  }
   const { body, signatures } = release.signed
   if (!(await isThere(partition, sealed.body, body)) || !(await isThere(partition, sealed.signatures, signatures))) {
     await files.write(sealed.signatures, signatures)

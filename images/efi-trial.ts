@@ -5,7 +5,7 @@ import { follow } from './current.ts'
 import { filesOf, loaderName, newLoader, readEfi } from './efi-content.ts'
 import type { EfiPartition } from './efi-partition.ts'
 import { dropNext, sealEfi, switchLoaders } from './efi-switch.ts'
-import { bootedLoader, dropTrial } from './esp/loader-state.ts'
+import { askTrial, bootedLoader, dropTrial } from './esp/loader-state.ts'
 import { avoidRelease, changeKnown } from './known.ts'
 import { type Node, trustOf, withEfi } from './node.ts'
 
@@ -14,8 +14,8 @@ export type TrialEnd = 'none' | 'pending' | 'kept' | 'failed'
 
 /** Errors: `locked` when the loader came up and the partition is mounted, `conflict`. */
 export async function finishTrial(node: Node, component: Component, partition: EfiPartition): Promise<TrialEnd> {
-  const { key } = trustOf(component)
-  const { loader, next, sealed } = await readEfi(partition, { product: component.name, key })
+  const { authority } = trustOf(node, component)
+  const { loader, next, sealed } = await readEfi(partition, { product: component.name, authority })
   if (loader.asked === undefined) return 'none'
   const { name, serial } = next?.manifest ?? { name: component.name, serial: '' }
   if (next === undefined) {
@@ -26,22 +26,25 @@ export async function finishTrial(node: Node, component: Component, partition: E
   const booted = bootedLoader(await commandLine(node))
   if (booted === loader.asked.id) {
     await partition.makeWritable()
+    // the trial is over before anything is moved: what a power cut loses then is fetched again, and not taken for a failure
+    await dropTrial(partition.state)
     try {
       await switchLoaders(partition, next)
       await sealEfi(partition, next, sealed.state === 'release' ? sealed.release : undefined)
     } catch (error) {
+      // while it cannot be put in its place it goes on being started as the new one
+      if (isPsyblobError(error, 'locked')) await askTrial(partition.state, booted)
       if (!isPsyblobError(error, 'corrupt')) throw error
       node.report({
         type: 'warning',
         text: `${name} ${serial}: what was to follow the trial of its boot loader is damaged now, and is installed again: ${error.message}`,
       })
-      await dropTrial(partition.state)
       return 'none'
     }
     await changeKnown(node, component, next, (known) =>
       (known.floor ?? 0) >= next.manifest.serial ? known : { ...known, floor: next.manifest.serial },
     )
-    await follow(node, component.name, next, key)
+    await follow(node, component.name, next, authority)
     return 'kept'
   }
   if (booted === undefined || loader.begun !== loader.asked.trial) return 'pending'

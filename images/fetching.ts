@@ -9,16 +9,25 @@ import {
   knownOf,
   openWriter,
   readState,
-  refresh,
   releaseAt,
   type VerifiedManifest,
-  writeState,
 } from '../store/mod.ts'
 import { type Applied, apply } from './apply.ts'
 import { contents, followSlots, runningSlot } from './current.ts'
 import { changeKnown } from './known.ts'
 import { readTrusted } from './learnt.ts'
-import { learnLink, type Node, openSource, prepareStore, recordResult, slotsTarget, trustOf, withMachine, withStore } from './node.ts'
+import {
+  learnLink,
+  type Node,
+  openSource,
+  prepareStore,
+  recordResult,
+  refreshTrusted,
+  slotsTarget,
+  trustOf,
+  withMachine,
+  withStore,
+} from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
 
 export type RefreshedProduct = {
@@ -38,16 +47,7 @@ export async function refreshProduct(node: Node, component: Component): Promise<
     try {
       node.report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
       const state = await readTrusted(node, component, { keep: true })
-      const refreshed = await refresh({
-        trust: trustOf(component),
-        mirrors: source.mirrors,
-        store: node.store,
-        state,
-        clock: node.clock(),
-        signal: node.signal,
-        keep: true,
-      })
-      if (refreshed.news) await writeState(node.store.dir, refreshed.state)
+      const refreshed = await refreshTrusted(node, component, { source, state, keep: true })
       const { serial, version } = refreshed.release.manifest
       return { product: component.name, serial, version, news: refreshed.news, expires: refreshed.expires, requests: source.meter.requests }
     } catch (error) {
@@ -71,20 +71,11 @@ export type DownloadedProduct = Downloaded & {
 export async function downloadProduct(node: Node, component: Component, dir: string): Promise<DownloadedProduct> {
   const source = await openSource(node, component)
   try {
-    const trust = trustOf(component)
     node.report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
     const state = await readState(node.store.dir)
-    const { release, pointer } = await refresh({
-      trust,
-      mirrors: source.mirrors,
-      store: node.store,
-      state,
-      clock: node.clock(),
-      signal: node.signal,
-      keep: false,
-    })
+    const { release, pointer } = await refreshTrusted(node, component, { source, state, keep: false })
     const downloaded = await download({
-      trust,
+      trust: trustOf(node, component),
       release,
       pointer,
       mirrors: source.mirrors,
@@ -117,7 +108,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
   slotsTarget(component)
   if (!request.dryRun) await prepareStore(node)
   return withStore(node, async () => {
-    const trust = trustOf(component)
+    const trust = trustOf(node, component)
     const state = await readTrusted(node, component, { keep: !request.dryRun })
     const known = knownOf(state, trust)
     const named = request.path === undefined ? undefined : await releaseAt(request.path, trust)
@@ -135,13 +126,13 @@ export async function applyProduct(node: Node, component: Component, request: Ap
       )
       checkKnown(component, release, known)
       return await withMachine(node, component, async (machine) => {
-        const slots = await contents(machine, component.name, trust.key)
+        const slots = await contents(machine, component.name, trust.authority)
         const running = await runningSlot(machine, slots)
         const target = request.slot ?? (running === undefined ? 'a' : otherSlot(running))
         const { force, activate, dryRun } = request
         const applied = await apply({
           product: component.name,
-          key: trust.key,
+          authority: trust.authority,
           release,
           machine,
           target,
@@ -156,9 +147,9 @@ export async function applyProduct(node: Node, component: Component, request: Ap
         })
         if (!dryRun) {
           await learnLink(node, source)
-          await keepManifest(node.store, component.name, release, trust.key)
+          await keepManifest(node.store, component.name, release, trust.authority)
           await changeKnown(node, component, release, (before) => before)
-          await followSlots(node, component.name, trust.key, machine)
+          await followSlots(node, component.name, trust.authority, machine)
           await recordResult(node, component.name, 'apply', undefined)
         }
         return { ...applied, product: component.name, serial, version }
@@ -180,16 +171,7 @@ export async function newest(
   dryRun: boolean,
 ): Promise<VerifiedManifest> {
   const state = await readState(node.store.dir)
-  const refreshed = await refresh({
-    trust: trustOf(component),
-    mirrors: source.mirrors,
-    store: node.store,
-    state,
-    clock: node.clock(),
-    signal: node.signal,
-    keep: !dryRun,
-  })
-  if (refreshed.news && !dryRun) await writeState(node.store.dir, refreshed.state)
+  const refreshed = await refreshTrusted(node, component, { source, state, keep: !dryRun })
   return refreshed.release
 }
 

@@ -1,6 +1,6 @@
 // Hold: a product stays as it is until somebody lets it go on (spec/store.md 2).
-import { type Component, formatTime, PsyblobError, type PublicKey } from '../core/mod.ts'
-import { firstKnown, knownOf, readState, writeState } from '../store/mod.ts'
+import { type Component, formatTime, PsyblobError } from '../core/mod.ts'
+import { type Authority, firstKnown, knownOf, readState, writeState } from '../store/mod.ts'
 import { contents } from './current.ts'
 import { type Node, openMachineOf, prepareStore, recordAttempt, trustOf, withStore } from './node.ts'
 import { slotNames } from './slot.ts'
@@ -16,9 +16,9 @@ export async function hold(node: Node, component: Component, why: string): Promi
   await prepareStore(node)
   return withStore(node, async () => {
     const { name: product } = component
-    const trust = trustOf(component)
+    const trust = trustOf(node, component)
     const state = await readState(node.store.dir)
-    const known = knownOf(state, trust) ?? firstKnown(state, trust, await repositoryOf(node, component, trust.key))
+    const known = knownOf(state, trust) ?? firstKnown(state, trust, await repositoryOf(node, component, trust.authority))
     if (known.hold?.why === why) return { product, hold: known.hold, changed: false }
     const next = { at: known.hold?.at ?? formatTime(node.clock()), why }
     await writeState(node.store.dir, { ...state, products: { ...state.products, [product]: { ...known, hold: next } } })
@@ -42,12 +42,12 @@ export async function unhold(node: Node, component: Component): Promise<Held> {
 }
 
 /** Facts are kept by repository: the one stated, or that of a release in a slot. */
-async function repositoryOf(node: Node, component: Component, key: PublicKey): Promise<string> {
+async function repositoryOf(node: Node, component: Component, authority: Authority): Promise<string> {
   if (component.repo !== undefined) return component.repo
   if (component.target.kind === 'slots') {
     const machine = await openMachineOf(node, component)
     try {
-      const slots = await contents(machine, component.name, key)
+      const slots = await contents(machine, component.name, authority)
       for (const name of slotNames) {
         const content = slots[name]
         if (content.state === 'release') return content.release.manifest.repo

@@ -10,7 +10,7 @@ export async function changeKnown(
   release: VerifiedManifest,
   change: (known: ProductState) => ProductState,
 ): Promise<void> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const state = await readState(node.store.dir)
   const known = knownOf(state, trust)
   const changed = change(known ?? firstKnown(state, trust, release.manifest.repo))

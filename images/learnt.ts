@@ -1,8 +1,9 @@
-// What slots teach a node that has lost its trusted state, as one with its store in memory does at every boot (spec/trust.md 3).
+// What slots and the EFI partition teach a node that has lost its trusted state, as one with its store in memory does at every boot (spec/trust.md 3).
 import { type Component, isPsyblobError } from '../core/mod.ts'
 import { firstKnown, knownOf, readState, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
 import { slotContent } from './current.ts'
-import { type Node, openMachineOf, trustOf } from './node.ts'
+import { readEfi } from './efi-content.ts'
+import { type Node, openEfi, openMachineOf, trustOf } from './node.ts'
 
 /**
  * The trusted state, with what a good slot says when nothing was ever accepted from a remote. To be asked before a pointer or a manifest
@@ -10,14 +11,15 @@ import { type Node, openMachineOf, trustOf } from './node.ts'
  */
 export async function readTrusted(node: Node, component: Component, { keep }: { readonly keep: boolean }): Promise<State> {
   const state = await readState(node.store.dir)
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const known = knownOf(state, trust)
-  if (known?.seen !== undefined || component.target.kind !== 'slots') return state
-  const release = await newestGood(node, component)
+  if (known?.seen !== undefined) return state
+  const { kind } = component.target
+  const release = kind === 'slots' ? await newestGood(node, component) : kind === 'esp' ? await sealedEfi(node, component) : undefined
   const repo = known?.repo ?? trust.repo
   if (release === undefined || (repo !== undefined && repo !== release.manifest.repo)) return state
   const { serial } = release.manifest
-  node.report({ type: 'trace', text: `${component.name}: serial ${serial} in a good slot is what nothing older replaces` })
+  node.report({ type: 'trace', text: `${component.name}: serial ${serial}, which boots here, is what nothing older replaces` })
   const learnt = {
     ...(known ?? firstKnown(state, trust, release.manifest.repo)),
     seen: { serial, manifest: release.cid },
@@ -30,13 +32,13 @@ export async function readTrusted(node: Node, component: Component, { keep }: { 
 
 /** The release with the highest serial in a slot that is known to boot. A machine that cannot be looked at teaches nothing. */
 async function newestGood(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
-  const { key } = trustOf(component)
+  const { authority } = trustOf(node, component)
   try {
     const machine = await openMachineOf(node, component)
     try {
       let newest: VerifiedManifest | undefined
       for (const name of (await machine.bootloader.read()).good) {
-        const content = await slotContent(machine, name, { product: component.name, key })
+        const content = await slotContent(machine, name, { product: component.name, authority })
         if (content.state !== 'release') continue
         if (newest === undefined || content.release.manifest.serial > newest.manifest.serial) newest = content.release
       }
@@ -47,6 +49,24 @@ async function newestGood(node: Node, component: Component): Promise<VerifiedMan
   } catch (error) {
     if (!isPsyblobError(error) || error.code === 'interrupted') throw error
     node.report({ type: 'trace', text: `nothing is learnt from the slots of ${component.name}: ${error.message}` })
+    return undefined
+  }
+}
+
+/** The release on the EFI partition, whose boot loader has brought a system up. */
+async function sealedEfi(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+  const { authority } = trustOf(node, component)
+  try {
+    const partition = await openEfi(node, component)
+    try {
+      const { sealed } = await readEfi(partition, { product: component.name, authority })
+      return sealed.state === 'release' ? sealed.release : undefined
+    } finally {
+      await partition.close()
+    }
+  } catch (error) {
+    if (!isPsyblobError(error) || error.code === 'interrupted') throw error
+    node.report({ type: 'trace', text: `nothing is learnt from the EFI partition: ${error.message}` })
     return undefined
   }
 }

@@ -15,6 +15,8 @@ import {
 import {
   type Attempt,
   addAttempt,
+  authorityOf,
+  knownOf,
   type LastResult,
   Link,
   LocalStore,
@@ -24,9 +26,12 @@ import {
   Mirrors,
   makeFolder,
   openRemote,
+  type Refreshed,
   readState,
+  refresh,
   rememberedLink,
   rememberLink,
+  type State,
   type Trust,
   writeState,
 } from '../store/mod.ts'
@@ -53,10 +58,36 @@ export type NodeOptions = {
   readonly clock: () => number
 }
 
-export type Node = NodeOptions & { readonly store: LocalStore }
+export type Node = NodeOptions & {
+  readonly store: LocalStore
+  /** What the store said of roots when it was read last; `reloadTrust` reads it again. */
+  readonly trusted: { state: State }
+}
 
-export function openNode(options: NodeOptions): Node {
-  return { ...options, store: new LocalStore(resolve(options.storeDir)) }
+/** Throws `corrupt` when the trusted state is damaged. */
+export async function openNode(options: NodeOptions): Promise<Node> {
+  const store = new LocalStore(resolve(options.storeDir))
+  return { ...options, store, trusted: { state: await readState(store.dir) } }
+}
+
+/** As the store's `refresh`; what it learnt is persisted with `keep`, and counts from now on. */
+export async function refreshTrusted(
+  node: Node,
+  component: Component,
+  { source, state, keep }: { readonly source: Source; readonly state: State; readonly keep: boolean },
+): Promise<Refreshed> {
+  const { store, signal, clock } = node
+  const { mirrors } = source
+  const refreshed = await refresh({ trust: trustOf(node, component), mirrors, store, state, clock: clock(), signal, keep })
+  if (refreshed.news && keep) await writeState(store.dir, refreshed.state)
+  node.trusted.state = refreshed.state
+  if (refreshed.fork !== undefined) node.report({ type: 'warning', text: refreshed.fork })
+  return refreshed
+}
+
+/** For those that run long, and after a root was followed. */
+export async function reloadTrust({ store, trusted }: Node): Promise<void> {
+  trusted.state = await readState(store.dir)
 }
 
 /** The product called `name`. Throws `not-found` with the ones there are. */
@@ -104,10 +135,13 @@ export function defaultCompat(): string {
   return machines[process.arch] ?? `${process.arch}-uefi`
 }
 
-export function trustOf(component: Component): Trust {
+export function trustOf({ trusted }: Pick<Node, 'trusted'>, component: Component): Trust {
+  const key = parsePublicKey(component.key)
+  const repo = component.repo ?? knownOf(trusted.state, { product: component.name, key, repo: component.repo })?.repo
   return {
     product: component.name,
-    key: parsePublicKey(component.key),
+    key,
+    authority: authorityOf(trusted.state, { key, repo }),
     channel: component.channel,
     repo: component.repo,
     compat: component.compat ?? defaultCompat(),

@@ -1,9 +1,9 @@
 // Whether a reboot would bring this machine into another slot: asked before each one, for a machine that asks in vain reboots for ever.
-import type { Component, PublicKey } from '../core/mod.ts'
-import { holdOf, readState } from '../store/mod.ts'
+import type { Component } from '../core/mod.ts'
+import { type Authority, holdOf, readState } from '../store/mod.ts'
 import { isComplete } from './current.ts'
 import type { Machine } from './machine.ts'
-import { type Node, openMachineOf, trustOf, withMachine } from './node.ts'
+import { type Node, openMachineOf, trustOf, withMachine, withStore } from './node.ts'
 
 /**
  * A boot loader that used up its tries and came back has nothing pending, and one whose first slot is half written or empty goes past it:
@@ -11,7 +11,7 @@ import { type Node, openMachineOf, trustOf, withMachine } from './node.ts'
  */
 export async function isPending(
   machine: Machine,
-  expected: { readonly product: string; readonly key: PublicKey },
+  expected: { readonly product: string; readonly authority: Authority },
   passedOver?: number,
 ): Promise<boolean> {
   const { booted, bootloader } = machine
@@ -27,7 +27,8 @@ export async function isPending(
  */
 export async function isRebootDue(node: Node, component: Component, passedOver: number | undefined): Promise<boolean> {
   if (holdOf(await readState(node.store.dir), component.name) !== undefined) return false
-  const due = async (machine: Machine) => isPending(machine, { product: component.name, key: trustOf(component).key }, passedOver)
+  const due = async (machine: Machine) =>
+    isPending(machine, { product: component.name, authority: trustOf(node, component).authority }, passedOver)
   const machine = await openMachineOf(node, component)
   try {
     if (!(await due(machine))) return false
@@ -36,8 +37,11 @@ export async function isRebootDue(node: Node, component: Component, passedOver: 
     await machine.close()
   }
   // where tries cannot be counted the boot loader tries nothing new: that is mended before it is asked
-  return withMachine(node, component, async (locked) => {
-    await locked.bootloader.prepare(locked.booted)
-    return due(locked)
-  })
+  // with the store held, for an update of the EFI partition makes files there, too
+  return withStore(node, () =>
+    withMachine(node, component, async (locked) => {
+      await locked.bootloader.prepare(locked.booted)
+      return due(locked)
+    }),
+  )
 }

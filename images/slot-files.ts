@@ -1,8 +1,9 @@
 // What lies in a slot: the release files, the signed manifest that is written last, and psyblob's own folder while it works.
 import { chmod, lstat, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { limits, type Manifest, PsyblobError, type PublicKey, parseManifest, visible } from '../core/mod.ts'
+import { limits, type Manifest, PsyblobError, parseManifest, visible } from '../core/mod.ts'
 import {
+  type Authority,
   checkManifestHeader,
   flushFolder,
   hasCode,
@@ -11,7 +12,7 @@ import {
   roleOf,
   translated,
   type VerifiedManifest,
-  verifyManifest,
+  verifyKept,
   writeWhole,
 } from '../store/mod.ts'
 
@@ -19,6 +20,18 @@ import {
 export const workFolder = '.psyblob'
 const replaced = `${workFolder}/replaced`
 const replacedSignature = `${replaced}.minisig`
+
+/** Of the top of a slot: what no release may have. */
+const ownNames = new Set(['manifest', 'manifest.minisig', workFolder, 'lost+found'])
+
+/** Throws `unsupported` for entries in the places of psyblob's own files: the slot would not be what its manifest says. */
+export function checkSlotEntries({ name, serial, records }: Manifest): void {
+  const own = records.find(({ path }) => ownNames.has(path.split('/')[1]?.toLowerCase() ?? ''))
+  if (own === undefined) return
+  throw new PsyblobError('unsupported', `${name} ${serial}: ${visible(own.path)} lies where psyblob keeps files of its own`, {
+    hint: 'the publisher gives it another name',
+  })
+}
 
 export type SlotContent =
   | { readonly state: 'release'; readonly release: VerifiedManifest }
@@ -28,7 +41,7 @@ export type SlotContent =
   | { readonly state: 'refused'; readonly error: PsyblobError }
 
 /** Reads the slot's manifest and verifies it. Says nothing of the files. */
-export async function readSlot(dir: string, expected: { readonly product: string; readonly key: PublicKey }): Promise<SlotContent> {
+export async function readSlot(dir: string, expected: { readonly product: string; readonly authority: Authority }): Promise<SlotContent> {
   const what = `manifest in ${dir}`
   try {
     const body = await readLimited(join(dir, 'manifest'), limits.manifest)
@@ -36,7 +49,7 @@ export async function readSlot(dir: string, expected: { readonly product: string
     const signatures = await readLimited(join(dir, 'manifest.minisig'), limits.minisig)
     if (signatures === undefined)
       throw new PsyblobError('untrusted', `${what} has no signature beside it`, { hint: 'psyblob sync writes the slot anew' })
-    const release = verifyManifest({ body, signatures }, expected.key, what)
+    const release = verifyKept({ body, signatures }, expected, what)
     checkManifestHeader(release.manifest, { name: expected.product }, what)
     return { state: 'release', release }
   } catch (error) {
@@ -82,13 +95,13 @@ export async function formerManifest(dir: string): Promise<Uint8Array | undefine
 /** The release that an interrupted installation was replacing, if its signature holds: undefined otherwise. */
 export async function replacedRelease(
   dir: string,
-  expected: { readonly product: string; readonly key: PublicKey },
+  expected: { readonly product: string; readonly authority: Authority },
 ): Promise<VerifiedManifest | undefined> {
   try {
     const body = await readLimited(join(dir, replaced), limits.manifest)
     const signatures = await readLimited(join(dir, replacedSignature), limits.minisig)
     if (body === undefined || signatures === undefined) return undefined
-    const release = verifyManifest({ body, signatures }, expected.key, `replaced manifest in ${dir}`)
+    const release = verifyKept({ body, signatures }, expected, `replaced manifest in ${dir}`)
     checkManifestHeader(release.manifest, { name: expected.product }, `replaced manifest in ${dir}`)
     return release
   } catch (error) {

@@ -1,5 +1,5 @@
 // Status: what runs where, what boots next, what is known, what the last command came to.
-import { type Component, formatTime, isPsyblobError, parseTime } from '../core/mod.ts'
+import { type Component, formatTime, isPsyblobError, parseTime, type Root } from '../core/mod.ts'
 import { holdOf, knownOf, type LinkName, links, readState } from '../store/mod.ts'
 import type { BootState } from './bootloader.ts'
 import { contents, fellBackFrom, runningSlot } from './current.ts'
@@ -48,20 +48,22 @@ export type Status = {
     readonly expires: string
     readonly freshness: 'fresh' | 'stale' | 'expired'
   } | null
+  /** Null while one key signs everything. */
+  readonly root: { readonly version: number; readonly expires: string; readonly isExpired: boolean } | null
   readonly upToDate: boolean | null
   readonly last: { readonly at: string; readonly command: string; readonly result: string; readonly message: string } | null
 }
 
 export async function status(node: Node, component: Component): Promise<Status> {
   const { store, clock } = node
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const state = await readState(store.dir)
   const known = knownOf(state, trust)
   const pointer = known !== undefined && Object.hasOwn(known.channels, component.channel) ? known.channels[component.channel] : undefined
   const latest = (await store.link(component.name, 'latest')) ?? null
   const machine = component.target.kind === 'slots' ? await openMachineOf(node, component) : undefined
   try {
-    const slots = machine === undefined ? undefined : await contents(machine, component.name, trust.key)
+    const slots = machine === undefined ? undefined : await contents(machine, component.name, trust.authority)
     const boot =
       machine === undefined
         ? null
@@ -114,12 +116,17 @@ export async function status(node: Node, component: Component): Promise<Status> 
         pointer === undefined
           ? null
           : { version: pointer.version, issued: pointer.issued, expires: pointer.expires, freshness: freshness(pointer, now) },
+      root: rootStatus(trust.authority.root, now),
       upToDate: latest === null || inUse === null ? null : inUse >= latest,
       last: Object.hasOwn(state.last, component.name) ? (state.last[component.name] ?? null) : null,
     }
   } finally {
     await machine?.close()
   }
+}
+
+function rootStatus(root: Root | undefined, now: number): Status['root'] {
+  return root === undefined ? null : { version: root.version, expires: root.expires, isExpired: formatTime(now) >= root.expires }
 }
 
 /** Stale: past the middle of its life, so that somebody should have signed a newer one. */

@@ -1,6 +1,6 @@
-// Sync: refresh, choose the slot, apply. The one command an unattended node runs (spec/sync.md).
+// Sync: choose the slot, apply. The one command an unattended node runs (spec/sync.md).
 import { type Component, isPsyblobError } from '../core/mod.ts'
-import { holdOf, knownOf, readState, refresh, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { holdOf, knownOf, readState, type State, type VerifiedManifest } from '../store/mod.ts'
 import { type Applied, apply, refuseBooted } from './apply.ts'
 import { contents, fellBackFrom, follow, followSlots, hasFiles, runningSlot, slotContent } from './current.ts'
 import { avoidRelease } from './known.ts'
@@ -14,6 +14,7 @@ import {
   recordAttempt,
   recordFailure,
   recordResult,
+  refreshTrusted,
   slotsTarget,
   trustOf,
   withMachine,
@@ -77,14 +78,13 @@ async function recordSync(node: Node, { product, slot, serial, changed, activate
 async function synchronise(node: Node, component: Component, { dryRun, force, activate, path, reboot }: SyncOptions): Promise<Synced> {
   const started = performance.now()
   const { store, report, signal } = node
-  const trust = trustOf(component)
   const source = await openSource(node, component, path)
   try {
     report({ type: 'step', step: 'verify', about: `${component.name} from ${source.mirrors.label}` })
     const state = await readTrusted(node, component, { keep: !dryRun })
-    const refreshed = await refresh({ trust, mirrors: source.mirrors, store, state, clock: node.clock(), signal, keep: !dryRun })
     // persisted once all checks held, and before the first byte: what was seen stays seen whatever happens next
-    if (refreshed.news && !dryRun) await writeState(store.dir, refreshed.state)
+    const refreshed = await refreshTrusted(node, component, { source, state, keep: !dryRun })
+    const trust = trustOf(node, component)
     const { release } = refreshed
     const hold = force ? undefined : holdOf(refreshed.state, component.name)
     return await withMachine(node, component, async (machine) => {
@@ -92,7 +92,9 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
         ...applied,
         // what is held stays with what runs
         pending:
-          reboot && hold === undefined && (applied.activated || (await isPending(machine, { product: component.name, key: trust.key }))),
+          reboot &&
+          hold === undefined &&
+          (applied.activated || (await isPending(machine, { product: component.name, authority: trust.authority }))),
         product: component.name,
         serial: release.manifest.serial,
         version: release.manifest.version,
@@ -112,16 +114,16 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
         }
       }
       const current = async (slot: SlotName, before: VerifiedManifest): Promise<Synced> => {
-        if (!dryRun) await follow(node, component.name, before, trust.key)
+        if (!dryRun) await follow(node, component.name, before, trust.authority)
         return finished(nothing(slot), before.manifest.serial)
       }
       // the common case, looked at before anything else is: the booted slot has it
       const { booted } = machine
       if (booted !== undefined && !force) {
-        const content = await slotContent(machine, booted, { product: component.name, key: trust.key })
+        const content = await slotContent(machine, booted, { product: component.name, authority: trust.authority })
         if (content.state === 'release' && (await holds(machine, booted, content, release))) return current(booted, content.release)
       }
-      const slots = await contents(machine, component.name, trust.key)
+      const slots = await contents(machine, component.name, trust.authority)
       const running = await runningSlot(machine, slots)
       const before = running === undefined ? undefined : slots[running]
       const previousSerial = before?.state === 'release' ? before.release.manifest.serial : null
@@ -156,7 +158,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
       refuseBooted(machine, target)
       const applied = await apply({
         product: component.name,
-        key: trust.key,
+        authority: trust.authority,
         release,
         machine,
         target,
@@ -171,7 +173,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
       })
       if (!dryRun) {
         await learnLink(node, source)
-        await followSlots(node, component.name, trust.key, machine)
+        await followSlots(node, component.name, trust.authority, machine)
         if (force) await avoidRelease(node, component, release, false)
       }
       return finished(applied, previousSerial)
@@ -184,7 +186,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
 /** Once: the boot loader says so until something else is installed. */
 async function rememberFailed(node: Node, component: Component, machine: Machine, failed: VerifiedManifest): Promise<void> {
   const { serial } = failed.manifest
-  const known = knownOf(await readState(node.store.dir), trustOf(component))
+  const known = knownOf(await readState(node.store.dir), trustOf(node, component))
   if (known?.avoided?.includes(serial)) return
   await avoidRelease(node, component, failed, true)
   const slot = machine.booted === undefined ? {} : { slot: otherSlot(machine.booted) }

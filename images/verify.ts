@@ -1,6 +1,7 @@
 // The audit of slots, store and remotes; and repair, which fetches only what is bad.
-import { type Component, type Entry, isPsyblobError, PsyblobError, type PublicKey } from '../core/mod.ts'
+import { type Component, type Entry, isPsyblobError, PsyblobError } from '../core/mod.ts'
 import {
+  type Authority,
   auditFolder,
   auditRemote,
   auditStore,
@@ -34,13 +35,13 @@ export type Audit = {
 
 /** Audits the slots that hold something, or the one named. */
 export async function verifySlots(node: Node, component: Component, named: SlotName | undefined): Promise<readonly Audit[]> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const machine = await openMachineOf(node, component)
   try {
     const audits: Audit[] = []
     for (const name of named === undefined ? slotNames : [named]) {
       node.report({ type: 'step', step: 'verify', about: `slot ${name}` })
-      const audit = await verifySlot(node, component, { machine, name, key: trust.key }).catch((error: unknown) => {
+      const audit = await verifySlot(node, component, { machine, name, authority: trust.authority }).catch((error: unknown) => {
         if (isPsyblobError(error, 'not-found') && named === undefined) return undefined
         throw error
       })
@@ -59,13 +60,13 @@ export async function verifySlots(node: Node, component: Component, named: SlotN
 type SlotAudit = {
   readonly machine: Awaited<ReturnType<typeof openMachineOf>>
   readonly name: SlotName
-  readonly key: ReturnType<typeof trustOf>['key']
+  readonly authority: Authority
 }
 
-async function verifySlot(node: Node, component: Component, { machine, name, key }: SlotAudit): Promise<Audit | undefined> {
+async function verifySlot(node: Node, component: Component, { machine, name, authority }: SlotAudit): Promise<Audit | undefined> {
   const slot = await machine.slots[name].open({ write: false })
   try {
-    const content = await readSlot(slot.dir, { product: component.name, key })
+    const content = await readSlot(slot.dir, { product: component.name, authority })
     const empty = { product: component.name, place: `slot ${name}`, serial: null, version: null, bytes: 0, findings: [] }
     if (content.state === 'refused') return { ...empty, error: content.error }
     if (content.state === 'empty') {
@@ -90,10 +91,10 @@ async function verifySlot(node: Node, component: Component, { machine, name, key
 
 /** Audits what the local store keeps of a product: manifests, links, indexes, the trusted state. */
 export async function verifyStore(node: Node, component: Component): Promise<Audit> {
-  const { key } = trustOf(component)
+  const { authority } = trustOf(node, component)
   node.report({ type: 'step', step: 'verify', about: `store ${node.store.dir}` })
   await readState(node.store.dir)
-  const { bytes, findings } = await auditStore(node.store, component.name, key)
+  const { bytes, findings } = await auditStore(node.store, component.name, authority)
   return {
     product: component.name,
     place: `store ${node.store.dir}`,
@@ -107,7 +108,7 @@ export async function verifyStore(node: Node, component: Component): Promise<Aud
 
 /** Audits every remote of a product by reading all of its newest release there. */
 export async function verifyRemotes(node: Node, component: Component): Promise<readonly Audit[]> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   const audits: Audit[] = []
   for (const uri of component.uris) {
     const remote = await openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })
@@ -133,11 +134,11 @@ export async function repair(
   component: Component,
   options: { readonly slot: SlotName | undefined; readonly dryRun: boolean; readonly path: string | undefined },
 ): Promise<Repaired> {
-  const trust = trustOf(component)
+  const trust = trustOf(node, component)
   if (!options.dryRun) await prepareStore(node)
   return withStore(node, () =>
     withMachine(node, component, async (machine) => {
-      const slots = await contents(machine, component.name, trust.key)
+      const slots = await contents(machine, component.name, trust.authority)
       const target = options.slot ?? (await runningSlot(machine, slots))
       if (target === undefined)
         throw new PsyblobError('not-found', `no slot holds a release of ${component.name}`, {
@@ -150,13 +151,13 @@ export async function repair(
         const release =
           content.state === 'release'
             ? content.release
-            : ((await interrupted(machine, target, { product: component.name, key: trust.key })) ??
+            : ((await interrupted(machine, target, { product: component.name, authority: trust.authority })) ??
               (await intended(node, component, source, content.state === 'refused' ? content.error : undefined)))
         const { report, signal, store } = node
         const before = await machine.bootloader.read()
         const applied = await apply({
           product: component.name,
-          key: trust.key,
+          authority: trust.authority,
           release,
           machine,
           target,
@@ -190,7 +191,7 @@ export async function repair(
 async function interrupted(
   machine: Machine,
   name: SlotName,
-  expected: { readonly product: string; readonly key: PublicKey },
+  expected: { readonly product: string; readonly authority: Authority },
 ): Promise<VerifiedManifest | undefined> {
   const slot = await machine.slots[name].open({ write: false })
   try {
@@ -219,7 +220,7 @@ async function intended(
   return fetchManifest({
     product: component.name,
     serial,
-    key: trustOf(component).key,
+    authority: trustOf(node, component).authority,
     mirrors: source.mirrors,
     store: node.store,
     signal: node.signal,

@@ -1,5 +1,16 @@
 // The files of an EFI partition, wherever it is: in a folder, or on a device or in an image that nobody has mounted.
 
+import { PsyblobError, visible } from '../../core/mod.ts'
+
+/** No file of an EFI partition is read that is longer, unless somebody says so: it goes through memory. */
+export const mostBytes = 512 * 1024 * 1024
+
+export function tooLong(what: string, size: number, limit: number): PsyblobError {
+  return new PsyblobError('malformed', `${visible(what)} has ${size} bytes, allowed are ${limit}`, {
+    hint: 'it is not what psyblob wrote there: move it away',
+  })
+}
+
 export type EfiFile = { /** Segments with `/` between them, none before the first. */ readonly path: string; readonly size: number }
 
 /** Names are the same whatever their case. */
@@ -7,8 +18,8 @@ export interface EfiFiles {
   /** For people. */
   readonly label: string
   list(): Promise<readonly EfiFile[]>
-  /** Undefined when there is no such file. `fresh`: from the disk itself, as far as the system allows. */
-  read(path: string, options?: { readonly fresh?: boolean }): Promise<Uint8Array | undefined>
+  /** Undefined when there is no such file. `fresh`: from the disk itself, as far as the system allows. Throws `malformed` for one that is longer than `limit`. */
+  read(path: string, options?: { readonly fresh?: boolean; readonly limit?: number }): Promise<Uint8Array | undefined>
   /** Makes the file and the folders above it, or replaces it, durably: a power cut leaves the old one or the new one. `beside`: the file next to which its name is best put. */
   write(path: string, bytes: Uint8Array, options?: { readonly beside?: string }): Promise<void>
   /** Nothing happens when there is no such file. A folder that is empty then goes as well. */

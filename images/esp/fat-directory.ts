@@ -134,7 +134,9 @@ export type NewEntry = {
  * the root of a FAT16 is full.
  */
 export async function addEntry(volume: FatVolume, folder: FatFolder, entry: NewEntry, beside?: FatEntry): Promise<void> {
-  const plain = plainName(entry.name)
+  // another's long name may have these eleven bytes as its short one
+  const wanted = plainName(entry.name)
+  const plain = wanted !== undefined && folder.taken.has(wanted.toString('latin1')) ? undefined : wanted
   const short = Buffer.alloc(slotBytes)
   const alias = plain ?? aliasOf(entry.name, folder.taken)
   alias.copy(short)

@@ -1,6 +1,6 @@
 // The files of a FAT file system that nobody has mounted. Bytes first, then the table, then one sector of a folder: a power cut leaves the old or the new, and at most clusters that are nobody's (spec/efisys.md 5).
 import { PsyblobError, pathTwin, visible } from '../../core/mod.ts'
-import type { EfiFile, EfiFiles, LoaderNames, LoaderSwitch } from './efi-files.ts'
+import { type EfiFile, type EfiFiles, type LoaderNames, type LoaderSwitch, mostBytes, tooLong } from './efi-files.ts'
 import {
   addEntry,
   entryCalled,
@@ -27,13 +27,18 @@ export function fatFiles(place: FatPlace): EfiFiles & LoaderSwitch {
   return {
     label: place.label,
     list: () => reading(async (volume) => (await walk(volume)).files),
-    read: (path, { fresh = false } = {}) => reading((volume) => readFile(volume, path, fresh)),
+    read: (path, { fresh = false, limit = mostBytes } = {}) => reading((volume) => readFile(volume, path, { fresh, limit })),
     write: (path, bytes, { beside } = {}) => writing((volume) => writeFile(volume, path, bytes, beside)),
     remove: (path) => writing((volume) => removeFile(volume, path)),
     move: (from, to) => writing((volume) => moveFile(volume, from, to)),
     promote: (names) => writing((volume) => promote(volume, names)),
     room: () =>
-      reading(async (volume) => ({ free: volume.freeClusters() * volume.shape.clusterBytes, cluster: volume.shape.clusterBytes })),
+      reading(async (volume) => {
+        // what a power cut left taken by nobody is given back before the first write
+        const { clusters } = await walk(volume)
+        const lost = volume.used().filter((cluster) => !clusters.has(cluster)).length
+        return { free: (volume.freeClusters() + lost) * volume.shape.clusterBytes, cluster: volume.shape.clusterBytes }
+      }),
     mend: () => writing(mend),
   }
 }
@@ -87,7 +92,7 @@ export async function findFile(volume: FatVolume, path: string): Promise<Found |
   let folder = await readFolder(volume)
   for (const segment of segments.slice(0, -1)) {
     const entry = entryCalled(folder, segment)
-    if (entry === undefined) return undefined
+    if (entry?.isFolder !== true) return undefined
     folder = await readFolder(volume, folderCluster(volume, entry, path))
   }
   const name = segments.at(-1) as string
@@ -105,9 +110,14 @@ function notFound(label: string, path: string): PsyblobError {
   return new PsyblobError('not-found', `no file ${visible(path)} on ${visible(label)}`, { hint: 'psyblob apply efisys writes it' })
 }
 
-export async function readFile(volume: FatVolume, path: string, fresh: boolean): Promise<Uint8Array | undefined> {
+export async function readFile(
+  volume: FatVolume,
+  path: string,
+  { fresh, limit }: { readonly fresh: boolean; readonly limit: number },
+): Promise<Uint8Array | undefined> {
   const entry = (await findFile(volume, path))?.entry
   if (entry === undefined || entry.isFolder) return undefined
+  if (entry.size > limit) throw tooLong(`${path} on ${volume.label}`, entry.size, limit)
   const chain = volume.chain(entry.cluster)
   if (chain.length * volume.shape.clusterBytes < entry.size) throw volume.damaged(`${path} is shorter than it says`)
   const bytes = Buffer.alloc(entry.size)
@@ -180,12 +190,15 @@ async function put(
   beside?: FatEntry,
 ): Promise<void> {
   const old = entryCalled(folder, name)
-  if (old?.isFolder === true)
-    throw new PsyblobError('conflict', `a folder on ${visible(volume.label)} is called ${visible(name)}`, { hint: 'move it away' })
+  if (old?.isFolder === true) throw isFolder(volume, name)
   if (old === undefined) return addEntry(volume, folder, { name, cluster, size }, beside)
   const former = volume.chain(old.cluster)
   await repoint(volume, old, { cluster, size })
   if (former.length > 0) await volume.free(former)
+}
+
+function isFolder({ label }: FatVolume, name: string): PsyblobError {
+  return new PsyblobError('conflict', `a folder on ${visible(label)} is called ${visible(name)}`, { hint: 'move it away' })
 }
 
 async function removeFile(volume: FatVolume, path: string): Promise<void> {
@@ -218,6 +231,7 @@ async function moveFile(volume: FatVolume, from: string, to: string): Promise<vo
   await makeFolders(volume, to)
   const source = (await findFile(volume, from))?.entry
   if (source === undefined || source.isFolder) throw notFound(volume.label, from)
+  if ((await findFile(volume, to))?.entry?.isFolder === true) throw isFolder(volume, name)
   // two entries for one chain would be worse than none
   await removeEntry(volume, source)
   const found = await findFile(volume, to)

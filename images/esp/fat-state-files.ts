@@ -8,7 +8,7 @@ import type { StateFiles } from './state-files.ts'
 export function fatStateFiles(place: FatPlace): StateFiles {
   return {
     label: place.label,
-    read: (name) => FatVolume.use(place, 'read', (volume) => readFile(volume, name, false)),
+    read: (name) => FatVolume.use(place, 'read', (volume) => readFile(volume, name, { fresh: false, limit: 64 * 1024 })),
     create: (name, bytes) => FatVolume.use(place, 'write', (volume) => writeFile(volume, name, bytes)),
     writeSector: (name, bytes) =>
       FatVolume.use(place, 'write', async (volume) => {

@@ -1,6 +1,6 @@
 // A FAT file system that nobody has mounted, on a device or inside an image: its clusters, and which follow which (Microsoft FAT specification, 3 and 4).
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { PsyblobError, visible } from '../../core/mod.ts'
 import { alignedMemory, hasCode, readFull, translated, writeAll } from '../../store/mod.ts'
 
@@ -23,6 +23,9 @@ export const pieceBytes = 1024 * 1024
 const lastEnd = 0x0fffffff
 /** Of the values that say that no cluster follows; the one before them marks a bad cluster. */
 const firstEnd = { 12: 0xff8, 16: 0xfff8, 32: 0x0ffffff8 } as const
+
+/** Four million clusters: no EFI partition has more. */
+const mostTable = 16 * 1024 * 1024
 
 export type FatShape = {
   readonly bits: 12 | 16 | 32
@@ -64,6 +67,7 @@ function shapeOf(boot: Buffer, label: string): FatShape {
   const bits = boot.readUInt16LE(22) === 0 ? 32 : wanted < 4085 ? 12 : 16
   // as every driver does: a table too short for its clusters ends them
   const clusters = Math.min(wanted, Math.floor((tableBytes * 8) / bits) - 2)
+  if (tableBytes > mostTable) throw refuse('has a FAT file system that is larger than that of any EFI partition')
   if (clusters < 1 || (bits === 32) !== (rootBytes === 0)) throw refuse('holds no FAT file system')
   const starts = Array.from({ length: copies }, (_, at) => (reserved + at * tableSectors) * bytes)
   const flags = bits === 32 ? boot.readUInt16LE(40) : 0
@@ -73,6 +77,11 @@ function shapeOf(boot: Buffer, label: string): FatShape {
   const info = bits === 32 && boot.readUInt16LE(48) > 0 && boot.readUInt16LE(48) < reserved ? boot.readUInt16LE(48) * bytes : undefined
   const root = bits === 32 ? { cluster: boot.readUInt32LE(44) } : { at: rootAt, bytes: rootBytes }
   return { bits, clusterBytes, clusters, tables, tableBytes, data, root, info }
+}
+
+/** A block device that a file system in use claims, in whatever mount namespace, is refused with EBUSY (open(2), O_EXCL). */
+async function writeFlags(path: string): Promise<number> {
+  return (await stat(path)).isBlockDevice() ? constants.O_RDWR | constants.O_EXCL : constants.O_RDWR
 }
 
 /** Open for one piece of work: the table is read when it is opened, so nobody else may write meanwhile. */
@@ -93,14 +102,21 @@ export class FatVolume {
 
   /** To be closed. Errors: `unsupported`, `corrupt` (the disk's). */
   static async open(place: FatPlace, mode: 'read' | 'write'): Promise<FatVolume> {
-    const file = await open(place.path, mode === 'write' ? constants.O_RDWR : constants.O_RDONLY)
+    const file = await open(place.path, mode === 'write' ? await writeFlags(place.path) : constants.O_RDONLY).catch((error: unknown) => {
+      if (!hasCode(error, 'EBUSY')) throw error
+      throw new PsyblobError('locked', `${visible(place.label)} is mounted somewhere, or in use`, {
+        hint: 'unmount it, then run the same command again; nothing was written',
+      })
+    })
     try {
       const boot = Buffer.alloc(sectorBytes)
       if ((await readFull(file, boot, place.offset)) < boot.length) boot.fill(0)
       const shape = shapeOf(boot, place.label)
       const table = Buffer.alloc(shape.tableBytes)
-      await readFull(file, table, place.offset + (shape.tables[0] as number))
-      return new FatVolume({ place, file, shape, table })
+      const volume = new FatVolume({ place, file, shape, table })
+      if ((await readFull(file, table, place.offset + (shape.tables[0] as number))) < table.length)
+        throw volume.damaged('its allocation table is cut short')
+      return volume
     } catch (error) {
       await file.close()
       throw error

@@ -3,7 +3,7 @@ import { readdir, readFile, rename, rm, rmdir, stat, statfs } from 'node:fs/prom
 import { dirname, join } from 'node:path'
 import { PsyblobError, pathTwin, visible } from '../../core/mod.ts'
 import { flushFolder, hasCode, makeFolder, translated, writeWhole } from '../../store/mod.ts'
-import type { EfiFile, EfiFiles, LoaderSwitch } from './efi-files.ts'
+import { type EfiFile, type EfiFiles, type LoaderSwitch, mostBytes, tooLong } from './efi-files.ts'
 
 /** In a folder: a plain one, or one where a FAT file system is mounted. */
 export function folderFiles(dir: string): EfiFiles & LoaderSwitch {
@@ -42,8 +42,10 @@ export function folderFiles(dir: string): EfiFiles & LoaderSwitch {
       })
       return files
     },
-    async read(path) {
+    async read(path, { limit = mostBytes } = {}) {
       const file = await place(path)
+      const size = (await stat(file).catch(() => undefined))?.size ?? 0
+      if (size > limit) throw tooLong(file, size, limit)
       return readFile(file).catch((error: unknown) => {
         if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined
         throw translated(error, `reading ${file}`)
