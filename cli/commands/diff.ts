@@ -28,7 +28,7 @@ export class Diff extends NodeCommand {
     const component = componentOf(node, this.product)
     const source = await openSource(node, component)
     try {
-      const query = { trust: trustOf(component), store: node.store, mirrors: source.mirrors, signal: this.signal }
+      const query = { trust: trustOf(node, component), store: node.store, mirrors: source.mirrors, signal: this.signal }
       const from = await findRelease(query, this.from)
       const to = await findRelease(query, this.to)
       const { lines, fetch, requests } = await difference(from, to, {

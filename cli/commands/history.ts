@@ -29,7 +29,7 @@ export class History extends NodeCommand {
     const component = componentOf(node, this.product)
     const source = await openSource(node, component)
     try {
-      const query = { trust: trustOf(component), store: node.store, mirrors: source.mirrors, signal: this.signal }
+      const query = { trust: trustOf(node, component), store: node.store, mirrors: source.mirrors, signal: this.signal }
       const lines: HistoryLine[] = []
       for await (const line of history(query, await findRelease(query, 'latest'), limit)) lines.push(line)
       this.ui.json(lines)

@@ -1,6 +1,6 @@
 // psyblob publish
 import { Command, Option } from 'clipanion'
-import { limits, PsyblobError, parseName, visible } from '../../core/mod.ts'
+import { limits, PsyblobError, parseName, type SecretKey, visible } from '../../core/mod.ts'
 import { defaultCompat } from '../../images/mod.ts'
 import { openWriter, publish, refreshPointer } from '../../store/mod.ts'
 import { BaseCommand, wholeNumber } from '../command.ts'
@@ -23,7 +23,7 @@ export class Publish extends BaseCommand {
   product = Option.String({ name: 'PRODUCT', required: false })
   dir = Option.String({ name: 'DIR', required: false })
   remote = Option.String('--remote', { required: true, description: 'Repository folder' })
-  key = Option.String('--key', { required: true, description: 'Secret key file' })
+  keys = Option.Array('--key', { required: true, description: 'Secret key file; several where a root asks for more than one' })
   channel = Option.String('--channel', 'stable', { description: 'Channel' })
   version = Option.String('--version', { description: 'A label for people (the time)' })
   description = Option.String('--description', { description: 'One line about the product' })
@@ -59,10 +59,11 @@ export class Publish extends BaseCommand {
     if ((this.hints?.length ?? 0) > limits.remotes)
       throw new PsyblobError('usage', `at most ${limits.remotes} --mirror`, { hint: 'leave some out' })
     const remote = openWriter(this.remote)
-    const key = await readSecretKey(this.key, { context: this.context, file: this.passwordFile })
+    const keys: SecretKey[] = []
+    for (const file of this.keys) keys.push(await readSecretKey(file, { context: this.context, file: this.passwordFile }))
     const now = this.context.clock()
     if (named === undefined || dir === undefined) {
-      const refreshed = await refreshPointer({ remote, key, channel, now, days })
+      const refreshed = await refreshPointer({ remote, keys, channel, now, days })
       this.ui.json(refreshed)
       this.ui.data(`channel ${channel}: version ${refreshed.version}, expires ${refreshed.expires}\n`)
       return
@@ -71,7 +72,7 @@ export class Publish extends BaseCommand {
       product: named,
       dir,
       remote,
-      key,
+      keys,
       channel,
       compat: parseName(this.compat ?? defaultCompat(), 'compat'),
       version: this.version,

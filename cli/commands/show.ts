@@ -29,7 +29,7 @@ export class Show extends NodeCommand {
       throw new PsyblobError('usage', '--version, --path and --latest exclude each other', { hint: 'give one of them' })
     const node = await this.node([this.product])
     const component = componentOf(node, this.product)
-    const trust = trustOf(component)
+    const trust = trustOf(node, component)
     const { manifest, cid } = await this.#release(node, component, trust)
     this.ui.json({ ...manifest, manifest: cid })
     this.ui.table([

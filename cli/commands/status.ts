@@ -62,6 +62,8 @@ export class Status extends NodeCommand {
     if (hold !== null)
       this.ui.data(`  held since ${hold.at}${hold.why === '' ? '' : `: ${visible(hold.why)}`}; psyblob unhold ${product} lets it go on\n`)
     if (pointer !== null) this.ui.data(`  pointer: version ${pointer.version}, ${pointer.freshness}, expires ${pointer.expires}\n`)
+    if (one.root !== null) this.ui.data(`  root: ${one.root.version}, ${one.root.isExpired ? 'expired' : 'expires'} ${one.root.expires}\n`)
+    else if (pointer !== null) this.ui.data('  root: none; one key signs everything, and nothing can take it away (psyblob root init)\n')
     if (last !== null)
       this.ui.data(`  last: ${last.command} at ${last.at}: ${last.result}${last.message === '' ? '' : `: ${visible(last.message)}`}\n`)
   }
