@@ -23,7 +23,7 @@ describe('a Debian with systemd', () => {
       replace: {
         'RW-PUT-HERE-THE-LINE-OF-os.pub-THAT-BEGINS-WITH-RW': workshop.key,
         'https://os.example/': `http://10.0.2.2:${workshop.port}/`,
-        'patience: 5m': 'patience: 40s',
+        'patience: 5m': 'patience: 20s',
         'every: 1h': 'every: 24h',
         'jitter: 10m': 'jitter: 0s',
         // under emulation the kernel's test of its timer fails on a busy host
@@ -57,7 +57,8 @@ describe('a Debian with systemd', () => {
   })
 
   const status = async () => json(await must(machine, 'psyblob status os --json'))
-  const isGood = () => must(machine, 'until psyblob status os --json | grep -q \'"booted":true,"next":true,"good":true\'; do sleep 1; done', 240)
+  const isGood = () =>
+    must(machine, 'until psyblob status os --json | grep -q \'"booted":true,"next":true,"good":true\'; do sleep 1; done', 240)
   const update = () => machine.send('psyblob sync os --reboot --progress none\n')
 
   test('boots from the disk, all its services start, and its agent finds it healthy', async () => {

@@ -50,6 +50,7 @@ describe('on a machine', () => {
     executable('health/20-web', 'echo starting; echo nobody listens >&2; exit 3')
     world.write('health/30-notes', 'no program')
     await world.publish2()
+    await useTries(1)
     const outcome = await agent('--booted a --reboot never')
     expect(outcome).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('20-web ended with status 3: nobody listens') })
     expect(reboots()).toBe(1)
@@ -75,6 +76,24 @@ describe('on a machine', () => {
     expect(reboots()).toBe(1)
   })
 
+  test('nor is one whose tries nobody counts: the boot loader would come back to it without end', async () => {
+    executable('health/web', 'exit 1')
+    await world.publish2()
+    const outcome = await agent('--booted a --reboot never --json')
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing to fall back to') })
+    expect(outcome.json).toMatchObject({ healthy: false, synced: [{ serial: 2, slot: 'b' }] })
+    expect(reboots()).toBe(0)
+  })
+
+  test('a new slot that the boot loader went past without a try is told, and not asked for without end', async () => {
+    await world.must(`mark good a ${world.node()} --booted a`)
+    await world.publish2()
+    await world.must(`sync os ${world.node()} --booted a`)
+    const outcome = await agent('--booted a')
+    expect(outcome.stderr).toContain('slot b (os) stands first, but the boot loader passed over it')
+    expect(reboots()).toBe(0)
+  })
+
   test('nor is one that the boot loader fell back to, when it was never good either', async () => {
     executable('health/web', 'exit 1')
     await world.must(`apply os b --no-activate ${world.node()}`)
@@ -96,6 +115,7 @@ describe('on a machine', () => {
 
   test('checks that cannot be run are a check that fails', async () => {
     world.write('health', 'no folder')
+    await useTries(1)
     expect(await agent('--booted a')).toMatchObject({
       stderr: expect.stringContaining('health check health: something else is in the way'),
     })

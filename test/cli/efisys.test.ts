@@ -179,6 +179,39 @@ describe('an EFI partition in an image', () => {
     expect(fsck()).toMatch(/^fsck.*\n\S+ \d+ files, \d+\/\d+ clusters\n$/)
   })
 
+  test('is not touched while somebody holds the product', async () => {
+    makeDisk()
+    await world.must(`sync efisys ${disk}`)
+    await publish(2)
+    await world.must(`hold efisys ${disk} --why fair`)
+    expect((await world.must(`sync efisys ${disk} --json`)).json).toMatchObject({ changed: false, held: expect.stringContaining('fair') })
+    expect(has('psyblob/next')).toBe(false)
+    await world.must(`unhold efisys ${disk}`)
+    expect((await world.must(`sync efisys ${disk} --json`)).json).toMatchObject({ changed: true, onTrial: true })
+  })
+
+  test('teaches a node that lost its store what not to go back to', async () => {
+    makeDisk()
+    const first = readFileSync(world.path('repo/channels/stable'))
+    await publish(2)
+    await world.must(`sync efisys ${disk}`)
+    world.remove('store')
+    writeFileSync(world.path('repo/channels/stable'), first)
+    expect(await world.psyblob(`sync efisys ${disk}`)).toMatchObject({ code: 12, stderr: expect.stringContaining('rollback') })
+    expect(read('EFI/BOOT/BOOTX64.EFI').equals(loader(2))).toBe(true)
+  })
+
+  test('has a folder where it had a file, and a file where it had a folder', async () => {
+    makeDisk()
+    await publish(2, { tools: 'a file', 'docs/one.txt': 'in a folder' })
+    await world.must(`sync efisys ${disk}`)
+    world.remove('e3')
+    await publish(3, { 'tools/one.txt': 'in a folder', docs: 'a file' })
+    await world.must(`apply efisys --force ${disk}`)
+    await world.must(`check efisys ${disk}`)
+    expect([read('tools/one.txt').toString(), read('docs').toString()]).toEqual(['in a folder', 'a file'])
+  })
+
   test('keeps its other files, too, until the new boot loader came up', async () => {
     makeDisk()
     await world.must(`sync efisys ${disk}`)

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openSecretKey, parseSecretKeyFile } from '../../core/secret-key.ts'
 import { signatureEngine } from '../../store/crypto.ts'
+import { solePublisher } from '../../store/publisher.ts'
 import { signPointer } from '../../store/repository.ts'
 import { snapshot, World } from './world.ts'
 
@@ -109,7 +110,8 @@ describe('a node refuses', () => {
     const { products } = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '')
     const file = parseSecretKeyFile(world.read('os.key').toString(), 'os.key')
     const key = await openSecretKey(file, { password: undefined, engine: signatureEngine, what: 'os.key' })
-    const pointer = (now: number) => signPointer({ key, repo: 'org.example.test', channel: 'stable', version: 9, products, now, days: 7 })
+    const pointer = (now: number) =>
+      signPointer({ publisher: solePublisher(key), repo: 'org.example.test', channel: 'stable', version: 9, products, now, days: 7 })
     world.write('repo/channels/stable', pointer(Date.now() + 2 * days))
     expect(await world.psyblob(`sync os ${world.node()} --booted a`)).toMatchObject({
       code: 12,

@@ -7,6 +7,7 @@ import { isPsyblobError } from '../../core/errors.ts'
 import { formatPublicKeyFile, keyIdText, parsePublicKey } from '../../core/public-key.ts'
 import { formatSecretKeyFile, newSecretKey, openSecretKey, parseSecretKeyFile, scryptCost } from '../../core/secret-key.ts'
 import { parseSignatures, signPrehash, verifySignatures } from '../../core/signature.ts'
+import { soleSigner } from '../../core/signers.ts'
 import { signatureEngine as engine, prehash } from '../../store/crypto.ts'
 
 const vectors = join(import.meta.dirname, '../../spec/vectors/minisign')
@@ -33,11 +34,11 @@ describe('vectors', () => {
       const verified = verifySignatures({
         text: signature,
         prehash: prehash(bytes(file)),
-        publicKey: parsePublicKey(publicKey),
+        signers: soleSigner(parsePublicKey(publicKey)),
         engine,
         what,
       })
-      expect(verified.trustedComment).toBe(trustedComment)
+      expect(verified).toEqual([trustedComment])
     } catch (error) {
       if (!isPsyblobError(error)) throw error
       expect(error.hint).toMatch(/\S/)
@@ -70,9 +71,9 @@ describe('a pair of keys', () => {
   test('signs what its public half verifies, from the file or from the bare line', () => {
     const text = signPrehash({ secretKey: key, prehash: signed, trustedComment: 'psyblob type=manifest' })
     for (const source of [formatPublicKeyFile(key.publicKey), key.publicKey.text, `${key.publicKey.text}\n`]) {
-      expect(verifySignatures({ text, prehash: signed, publicKey: parsePublicKey(source), engine, what })).toEqual({
-        trustedComment: 'psyblob type=manifest',
-      })
+      expect(verifySignatures({ text, prehash: signed, signers: soleSigner(parsePublicKey(source)), engine, what })).toEqual([
+        'psyblob type=manifest',
+      ])
     }
   })
   test.each(['two\nlines', 'tab\tbed', 'größe', '\u001b[31m', 'a'.repeat(1025)])('does not sign with the comment %j', (trustedComment) => {
@@ -82,7 +83,7 @@ describe('a pair of keys', () => {
     const text = signPrehash({ secretKey: newSecretKey(engine), prehash: signed, trustedComment: '' })
     const [block] = parseSignatures(text, what)
     const message = `${what}: expected a signature by key ${keyIdText(key.publicKey.id)}, got ${keyIdText(block?.keyId ?? new Uint8Array(8))}`
-    expect(() => verifySignatures({ text, prehash: signed, publicKey: key.publicKey, engine, what })).toThrow(message)
+    expect(() => verifySignatures({ text, prehash: signed, signers: soleSigner(key.publicKey), engine, what })).toThrow(message)
   })
   test('comes back from its secret file, with a password and without', async () => {
     expect(await open(await formatSecretKeyFile(key, { password: undefined, engine }))).toEqual(key)
@@ -172,14 +173,22 @@ describe('the program minisign', () => {
     expect(formatPublicKeyFile(publicKey)).toBe(read('w.pub'))
 
     minisign(['-S', '-s', 'w.key', '-m', 'hello'])
-    const { trustedComment } = verifySignatures({ text: read('hello.minisig'), prehash: prehash(hello), publicKey, engine, what })
+    const [trustedComment] = verifySignatures({
+      text: read('hello.minisig'),
+      prehash: prehash(hello),
+      signers: soleSigner(publicKey),
+      engine,
+      what,
+    })
     expect(trustedComment).toMatch(/^timestamp:\d+\tfile:hello\thashed$/)
 
     writeFileSync(at('hello.minisig'), signPrehash({ secretKey: key, prehash: prehash(hello), trustedComment: 'psyblob serial=17' }))
     expect(minisign(['-V', '-H', '-p', 'w.pub', '-m', 'hello'])).toContain('Trusted comment: psyblob serial=17')
 
     minisign(['-S', '-l', '-s', 'w.key', '-m', 'hello', '-x', 'legacy'])
-    expect(() => verifySignatures({ text: read('legacy'), prehash: prehash(hello), publicKey, engine, what })).toThrow(code('untrusted'))
+    expect(() => verifySignatures({ text: read('legacy'), prehash: prehash(hello), signers: soleSigner(publicKey), engine, what })).toThrow(
+      code('untrusted'),
+    )
   })
 
   test('reads the first of our blocks, and refuses a changed file', () => {
@@ -200,7 +209,7 @@ describe('the program minisign', () => {
       ['sealed.key', 'pässword\n'],
     ] as const) {
       minisign(['-S', '-s', file, '-m', 'hello', '-x', 'sig'], input)
-      verifySignatures({ text: read('sig'), prehash: prehash(hello), publicKey: key.publicKey, engine, what })
+      verifySignatures({ text: read('sig'), prehash: prehash(hello), signers: soleSigner(key.publicKey), engine, what })
       minisign(['-R', '-f', '-s', file, '-p', 'derived.pub'], input)
       expect(parsePublicKey(read('derived.pub'))).toEqual(key.publicKey)
     }
@@ -216,6 +225,6 @@ describe('the program minisign', () => {
     const key = newSecretKey(engine)
     writeFileSync(at('u.key'), await formatSecretKeyFile(key, { password: bytes('secret'), engine }), { mode: 0o600 })
     minisign(['-S', '-s', 'u.key', '-m', 'hello', '-x', 'u.sig'], 'secret\n')
-    verifySignatures({ text: read('u.sig'), prehash: prehash(hello), publicKey: key.publicKey, engine, what })
+    verifySignatures({ text: read('u.sig'), prehash: prehash(hello), signers: soleSigner(key.publicKey), engine, what })
   })
 })

@@ -26,7 +26,7 @@ async function run(window: string, slept: (hours: number) => Promise<void> | voi
   const synced: { readonly hours: number; readonly serial: number; readonly changed: boolean }[] = []
   const hours = () => (now - start) / hour
   const real = openRun(() => undefined)
-  const node = openNode({
+  const node = await openNode({
     storeDir: world.path('store'),
     components: [
       {

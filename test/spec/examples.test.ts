@@ -4,11 +4,22 @@ import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cidOf, documents, parseChunkIndex, parseComposition, parsePublicKey, type SecretKey, shardOf, visible } from '../../core/mod.ts'
+import {
+  cidOf,
+  documents,
+  formatRoot,
+  parseChunkIndex,
+  parseComposition,
+  parsePublicKey,
+  parseRoot,
+  type SecretKey,
+  shardOf,
+  visible,
+} from '../../core/mod.ts'
 import { openNode } from '../../images/node.ts'
 import { sync } from '../../images/sync.ts'
 import { blake3 } from '../../store/blake3.ts'
-import { initRepository, openWriter, publish, verifyManifest } from '../../store/mod.ts'
+import { authorityOf, initRepository, openWriter, publish, verifyKept } from '../../store/mod.ts'
 import { temporaryFolder } from '../fixtures/repository.ts'
 import { madeOf } from './made-of.ts'
 
@@ -39,13 +50,22 @@ beforeAll(async () => {
   const remote = openWriter(at('repo'))
   await initRepository(remote, { key, repo: 'org.example.os', channel: 'stable', now, days: 7 })
   const product = { product: 'os', dir: at('build'), channel: 'stable', compat: 'x86_64-uefi', remotes: ['https://os.example/'] }
-  await publish({ ...product, remote, key, version: '1.0', description: 'Example', now, days: 7, report })
+  await publish({ ...product, remote, keys: [key], version: '1.0', description: 'Example', now, days: 7, report })
   const places = { a: { dir: at('a') }, b: { dir: at('b') }, esp: { dir: at('esp') } }
   const line = { name: 'os', key: key.publicKey.text, uris: [at('repo')], compat: 'x86_64-uefi', target: { kind: 'slots', ...places } }
   const components = parseComposition(JSON.stringify(line), 'composition')
   const run = async () => ({ code: 0, stdout: Buffer.alloc(0), stderr: '' })
   const clock = () => now + 60_000
-  const node = openNode({ storeDir: at('store'), components, disk: undefined, booted: undefined, stallSeconds: 30, run, report, clock })
+  const node = await openNode({
+    storeDir: at('store'),
+    components,
+    disk: undefined,
+    booted: undefined,
+    stallSeconds: 30,
+    run,
+    report,
+    clock,
+  })
   const [component] = components
   if (component === undefined) throw new Error('no component')
   await sync(node, component, { dryRun: false, force: false, activate: true, path: undefined, reboot: false })
@@ -66,10 +86,22 @@ describe('the worked example', () => {
     expect(await chapter('pointer')).toContain(`\n\`\`\`\n${await text('repo', documents.pointer('stable'))}\`\`\`\n`)
   })
 
+  test('of root.md is a root that the key signs, and its CID', async () => {
+    const said = await chapter('root')
+    const [, line = ''] = /```\n(\{"psyblob":"root\/1".*\n)```/.exec(said) ?? []
+    const { psyblob: _, ...content } = parseRoot(Buffer.from(line))
+    expect(Buffer.from(formatRoot(content)).toString()).toBe(line)
+    expect(said).toContain(`Its CID is ${cidOf(blake3().digest(Buffer.from(line)))}.`)
+  })
+
   test('of chunk-index.md is the index of the squashfs', async () => {
     const body = await readFile(at('repo', documents.manifest('os', 1)))
     const signatures = await readFile(at('repo', documents.manifestSignature('os', 1)))
-    const { manifest } = verifyManifest({ body, signatures }, key.publicKey, 'manifest')
+    const { manifest } = verifyKept(
+      { body, signatures },
+      { authority: authorityOf({}, { key: key.publicKey, repo: undefined }), product: 'os' },
+      'manifest',
+    )
     const index = manifest.records[1]?.bin?.index
     if (index === undefined) throw new Error('no index')
     const bytes = await readFile(at('repo/blobs', shardOf(index.cid), index.cid))

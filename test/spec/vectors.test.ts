@@ -12,6 +12,7 @@ import { indexPages } from '../../core/index-pages.ts'
 import { parseManifest } from '../../core/manifest.ts'
 import { parseName, parsePath, parseSerial, parseTime } from '../../core/names.ts'
 import { parsePointer } from '../../core/pointer.ts'
+import { parseRoot } from '../../core/root.ts'
 import { readSquashfs } from '../../core/squashfs.ts'
 import { squashfsCutter } from '../../core/squashfs-cutter.ts'
 import { grub } from '../../images/bootloaders/grub.ts'
@@ -47,6 +48,7 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
   cid: ({ text }) => hex(digestOf(parseCid(text))),
   manifest: ({ text }) => parseManifest(utf8(text), 'manifest').records.map(({ path }) => path),
   pointer: ({ text }) => parsePointer(utf8(text)).version,
+  root: ({ text }) => parseRoot(utf8(text)).version,
   freshness: ({ text, channel, repo, seen, clock }) => {
     const now = trustedNow(parseTime(clock), seen)
     return checkFreshness(parsePointer(utf8(text)), cidOf(blake3().digest(utf8(text))), { channel, repo, seen, now, what: 'pointer' })

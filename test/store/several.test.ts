@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { documents, type Entry, type ProgressEvent, shardOf } from '../../core/mod.ts'
 import { assemble } from '../../store/assemble.ts'
+import { authorityOf } from '../../store/authority.ts'
 import { connections } from '../../store/link.ts'
 import { LocalStore } from '../../store/local.ts'
 import { Mirrors } from '../../store/mirrors.ts'
@@ -78,7 +79,15 @@ async function update(site: Site, servers: readonly BentServer[], options: Updat
   const [store, parts] = [new LocalStore(join(work, 'store')), join(work, 'parts')]
   await mkdir(work, { recursive: true })
   try {
-    const trust = { product: 'os', key: site.key.publicKey, channel: 'stable', repo: siteRepo, compat: 'any' }
+    const { publicKey: key } = site.key
+    const trust = {
+      product: 'os',
+      key,
+      authority: authorityOf({}, { key, repo: siteRepo }),
+      channel: 'stable',
+      repo: siteRepo,
+      compat: 'any',
+    }
     const refreshed = await refresh({ trust, mirrors, store, state, clock: Date.now(), keep: true })
     const { manifest } = refreshed.release
     const target = { manifest, target: undefined, others: [], parts, store, mirrors, report }

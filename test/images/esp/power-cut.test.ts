@@ -134,7 +134,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-function nodeOf(disk: string, loader: string | undefined): Node {
+function nodeOf(disk: string, loader: string | undefined): Promise<Node> {
   const report = () => undefined
   const key = world.read('os.pub').toString().split('\n')[1] as string
   const component = { name: product, key, uris: [world.path('repo')], channel: 'stable', target: { kind: 'esp' as const } }
@@ -152,7 +152,7 @@ function nodeOf(disk: string, loader: string | undefined): Node {
 }
 
 async function sync(disk: string, loader?: string, force = false) {
-  const node = nodeOf(disk, loader)
+  const node = await nodeOf(disk, loader)
   const options = { dryRun: false, force, path: undefined }
   return syncEfi(node, node.components[0] as Node['components'][number], options)
 }
@@ -176,7 +176,7 @@ describe.each([
     // it wonders about the image being larger
     world.run('bash', ['-c', `mkfs.vfat -F ${bits} -s ${cluster} -n PSYOPSOSEFI ${place.join(' ')} 2>&1`])
     world.remove('store')
-    const node = nodeOf('disk.img', undefined)
+    const node = await nodeOf('disk.img', undefined)
     const request = { version: '1', path: undefined, force: false, dryRun: false }
     await applyEfiProduct(node, node.components[0] as Node['components'][number], request)
     expect(await readAll('disk.img', 'EFI/BOOT/BOOTX64.EFI')).toEqual(loaderOf('one'))

@@ -1,0 +1,267 @@
+// Roots, as typed: ceremonies by psyblob and by stock minisign, nodes that follow them, thresholds, keys that are taken away, releases that are.
+import { existsSync, readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { World } from './world.ts'
+
+let world: World
+const node = '--key os.pub --remote repo --slot-a a --slot-b b --esp esp'
+const sync = (more = '') => world.psyblob(`sync os ${node}${more}`)
+const sign = async (...names: readonly string[]) => {
+  for (const name of names) await world.must(`root sign root.json --key ${name}.key`)
+}
+const publishRoot = () => world.must('root publish root.json --remote repo')
+const refresh = (...names: readonly string[]) => world.must(`publish --refresh --remote repo ${keys(names)}`)
+const keys = (names: readonly string[]) => names.map((name) => `--key ${name}.key`).join(' ')
+let releases = 0
+const release = (...names: readonly string[]) => {
+  world.write('build/kernel', `kernel ${++releases}`)
+  return world.psyblob(`publish os build --remote repo ${keys(names)}`)
+}
+const state = () => JSON.parse(readFileSync(world.path('store/state.json'), 'utf8'))
+
+/** The next root, changed by these commands and signed by these. */
+async function next(changes: readonly string[], signers: readonly string[]): Promise<void> {
+  world.remove('root.json')
+  await world.must('root prepare root.json --remote repo')
+  for (const change of changes) await world.must(`root ${change}`)
+  await sign(...signers)
+  await publishRoot()
+}
+
+beforeEach(async () => {
+  world = new World()
+  for (const name of ['os', 'ci', 'anna', 'ben', 'cleo', 'new']) await world.must(`key new ${name} --no-password`)
+  await world.must('init repo --key os.key --repo org.example.os')
+  expect(await release('os')).toMatchObject({ code: 0 })
+  await world.must(`sync os ${node}`)
+  await world.must(
+    'root init root.json --repo org.example.os --root anna.pub --root ben.pub --root cleo.pub --release os.pub --pointer ci.pub',
+  )
+})
+afterEach(() => world.close())
+
+/** A node and a repository under root 1. */
+async function underRoot(): Promise<void> {
+  await sign('anna', 'ben', 'os')
+  await publishRoot()
+  await refresh('ci', 'os')
+  expect(await sync()).toMatchObject({ code: 0 })
+}
+
+describe('a first root', () => {
+  test('needs as many keepers as it says, and the key that nodes trust so far', async () => {
+    expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('is not signed'),
+    })
+    await sign('anna', 'os')
+    expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('signatures by 2 of the keys'),
+    })
+    world.remove('root.json.minisig')
+    await sign('anna', 'ben')
+    expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('which nodes trust now'),
+    })
+    expect(existsSync(world.path('repo/root'))).toBe(false)
+    await sign('os')
+    await publishRoot()
+    world.run('minisign', ['-V', '-H', '-m', 'repo/root/1.json', '-x', 'repo/root/1.minisig', '-p', 'anna.pub'])
+    expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
+      code: 11,
+      stderr: expect.stringContaining('the next one of org.example.os is 2'),
+    })
+  })
+
+  test('may be signed by stock minisign, each keeper for himself', async () => {
+    for (const name of ['anna', 'cleo', 'os'])
+      world.run('minisign', ['-S', '-H', '-W', '-s', `${name}.key`, '-m', 'root.json', '-x', `${name}.sig`, '-t', `${name} agrees`])
+    await world.must('root publish root.json --remote repo --signature anna.sig --signature cleo.sig --signature os.sig')
+    await refresh('ci', 'os')
+    expect(await sync()).toMatchObject({ code: 0 })
+    expect((await world.must(`status os ${node} --json`)).json.root).toMatchObject({ version: 1, isExpired: false })
+  })
+
+  test('ends the time of the one key: nothing that it signs alone counts any more', async () => {
+    const before = world.read('repo/channels/stable')
+    await underRoot()
+    const known = state()
+    expect(await release('os')).toMatchObject({ code: 2 })
+    world.write('repo/channels/stable', before)
+    expect(await sync()).toMatchObject({ code: 12 })
+    expect(state().roots).toEqual(known.roots)
+    // also for a repository that hides its roots
+    world.remove('repo/root')
+    expect(await sync()).toMatchObject({ code: 12 })
+  })
+
+  test('is told by status, and so is that there is none', async () => {
+    expect((await world.must(`status os ${node}`)).stdout).toContain('root: none; one key signs everything')
+    await underRoot()
+    expect((await world.must(`status os ${node}`)).stdout).toMatch(/root: 1, expires 20/)
+    expect((await world.must('root show --remote repo')).stdout).toContain('2 of 3')
+  })
+
+  test('loses its signatures when it is changed', async () => {
+    await sign('anna')
+    const changed = await world.must('root add-key root.json --role release new.pub')
+    expect(changed.stderr).toContain('its signatures were of what it said before')
+    expect(existsSync(world.path('root.json.minisig'))).toBe(false)
+  })
+})
+
+describe('the next root', () => {
+  beforeEach(underRoot)
+
+  test('is signed by the keepers of the one before and by its own', async () => {
+    await world.must('root prepare next.json --remote repo')
+    await world.must('root remove-key next.json --role root anna.pub')
+    await world.must('root add-key next.json --role root new.pub')
+    await world.must('root sign next.json --key new.key')
+    await world.must('root sign next.json --key ben.key')
+    // two of the new ones, one of the old ones
+    expect(await world.psyblob('root publish next.json --remote repo')).toMatchObject({ code: 12 })
+    await world.must('root sign next.json --key anna.key')
+    await world.must('root publish next.json --remote repo')
+    expect(await sync()).toMatchObject({ code: 0 })
+    expect(JSON.parse(state().roots[0].root).version).toBe(2)
+  })
+
+  test('takes a key away that was stolen, and with it what the thief raised', async () => {
+    const stolen = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '')
+    // the thief leaps as far as he may
+    world.write('leap.mjs', '')
+    await next(['remove-key root.json --role pointer ci.pub', 'add-key root.json --role pointer new.pub'].reverse(), ['anna', 'ben'])
+    expect(await sync()).toMatchObject({ code: 12 })
+    await refresh('new')
+    expect(await sync()).toMatchObject({ code: 0 })
+    expect(stolen.root).toBe(1)
+    expect(state().products.os.channels.stable.version).toBeGreaterThan(0)
+  })
+
+  test('asks for two signatures of a release, of two keys', async () => {
+    await next(
+      [
+        'add-key root.json --role release/os os.pub',
+        'add-key root.json --role release/os new.pub',
+        'set-threshold root.json --role release/os 2',
+      ],
+      ['anna', 'cleo'],
+    )
+    expect(await release('os', 'ci')).toMatchObject({ code: 2, stderr: expect.stringContaining('is signed by 2 of the keys') })
+    expect(await release('os', 'os', 'ci')).toMatchObject({ code: 2 })
+    expect(await release('os', 'new', 'ci')).toMatchObject({ code: 0 })
+    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    // one signature twice is one
+    const serial = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '').products.os.serial
+    const name = `repo/manifests/os/${serial}.minisig`
+    const [first] = world
+      .read(name)
+      .toString()
+      .split(/(?<=^(?:.*\n){4})/)
+    world.write(name, `${first}${first}`)
+    world.remove('store/os')
+    world.remove('b')
+    expect(await sync(' --booted a')).toMatchObject({ code: 12, stderr: expect.stringContaining('got 1 that hold') })
+  })
+
+  test('takes a release back, wherever a node has it from', async () => {
+    expect(await release('os', 'ci')).toMatchObject({ code: 0 })
+    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    const bad = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '').products.os
+    await next([`revoke root.json ${bad.manifest}`], ['anna', 'ben'])
+    await refresh('ci')
+    expect(await sync(' --booted b')).toMatchObject({ code: 12, stderr: expect.stringContaining('revoked') })
+    expect(await world.psyblob(`apply os a --version ${bad.serial} --force ${node} --booted b`)).toMatchObject({ code: 12 })
+    expect((await world.must(`status os ${node}`)).stdout).toContain('revoked')
+    expect(await release('os', 'ci')).toMatchObject({ code: 0 })
+    expect(await sync(' --booted b')).toMatchObject({ code: 0 })
+  })
+
+  test('says from which serial on', async () => {
+    await next(['set-floor root.json os 9'], ['anna', 'ben'])
+    await refresh('ci')
+    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('the least that root 2') })
+    await world.must('root prepare lower.json --remote repo')
+    expect(await world.psyblob('root set-floor lower.json os 3')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('never goes down'),
+    })
+  })
+
+  test('comes along with a download, and counts the same from a stick', async () => {
+    await world.must(`download os stick ${node}`)
+    expect(existsSync(world.path('stick/root/1.json'))).toBe(true)
+    world.remove('store')
+    expect(await world.psyblob(`sync os --path stick ${node} --booted a --force`)).toMatchObject({ code: 0 })
+    expect(JSON.parse(state().roots[0].root).version).toBe(1)
+  })
+
+  test('is followed over many at once, and a slot that an old key signed is still known', async () => {
+    for (let at = 0; at < 5; at++)
+      await next(at === 2 ? ['add-key root.json --role release new.pub', 'remove-key root.json --role release os.pub'] : [], [
+        'anna',
+        'ben',
+      ])
+    await refresh('ci')
+    expect(await sync()).toMatchObject({ code: 12 })
+    expect(await release('new', 'ci')).toMatchObject({ code: 0 })
+    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    const { slots } = (await world.must(`status os ${node} --booted a --json`)).json
+    expect(slots).toMatchObject([
+      { serial: 1, state: 'release' },
+      { serial: 2, state: 'release' },
+    ])
+    expect(JSON.parse(state().roots[0].root).version).toBe(6)
+  })
+
+  test('that is held back by a mirror is noticed by the pointer', async () => {
+    await next([], ['anna', 'ben'])
+    await refresh('ci')
+    world.remove('repo/root/2.json')
+    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('gives only root 1') })
+  })
+
+  test('that is damaged, skipped or of another repository is refused, and the one in force stays', async () => {
+    await next([], ['anna', 'ben'])
+    const good = world.read('repo/root/2.json')
+    const before = state()
+    for (const bad of [
+      good.subarray(0, 40),
+      Buffer.from(good.toString().replace('"version":2', '"version":3')),
+      Buffer.from('{}\n'),
+      Buffer.alloc(70_000, 'x'),
+    ]) {
+      world.write('repo/root/2.json', bad)
+      expect([12, 13]).toContain((await sync()).code)
+      expect(state().roots).toEqual(before.roots)
+    }
+    world.write('repo/root/2.json', good)
+    expect(await sync()).toMatchObject({ code: 0 })
+  })
+})
+
+test('what makes no sense in a draft is refused, and nothing is changed', async () => {
+  const before = world.read('root.json')
+  for (const [line, code] of [
+    ['root add-key root.json --role keeper new.pub', 2],
+    ['root add-key root.json --role root anna.pub', 11],
+    ['root remove-key root.json --role root new.pub', 10],
+    ['root set-threshold root.json --role root 4', 2],
+    ['root set-threshold root.json --role release/other 1', 10],
+    ['root revoke root.json nonsense', 2],
+    ['root set-floor root.json os 0', 2],
+    ['root init root.json --repo a --root anna.pub --release os.pub --pointer ci.pub', 11],
+    ['root show nothing.json', 10],
+    ['root prepare other.json --remote repo', 10],
+  ] as const)
+    expect(await world.psyblob(line), line).toMatchObject({ code, stderr: expect.stringContaining('hint: ') })
+  expect(world.read('root.json').equals(before)).toBe(true)
+  await world.must('root remove-key root.json --role root cleo.pub')
+  expect(await world.psyblob('root remove-key root.json --role root ben.pub')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('lower the threshold'),
+  })
+})
