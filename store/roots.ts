@@ -60,24 +60,39 @@ export type FollowOptions = {
   readonly repo: string | undefined
   readonly state: State
   readonly mirrors: Mirrors
+  readonly persist?: ((state: State) => Promise<void>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export type Followed = { readonly authority: Authority /** With what was learnt. */; readonly state: State; readonly news: boolean }
 
-/** Takes every newer root that the remotes have, at most 256. What they have not is no failure. */
-export async function followRoots({ anchor, repo, state, mirrors, signal }: FollowOptions): Promise<Followed> {
-  let current = { state, authority: authorityOf(state, { key: anchor, repo }) }
+/**
+ * Takes every newer root that the remotes have, at most 256. What they have not is no failure. `persist` gets what was learnt, once, also when
+ * a later one is refused: there is no way back.
+ */
+export async function followRoots(options: FollowOptions): Promise<Followed> {
+  const { anchor, repo, state, persist } = options
+  const progress: Followed[] = [{ state, authority: authorityOf(state, { key: anchor, repo }), news: false }]
+  try {
+    await follow(options, progress)
+  } finally {
+    const last = progress.at(-1) as Followed
+    if (last.news) await persist?.(last.state)
+  }
+  return progress.at(-1) as Followed
+}
+
+async function follow({ anchor, repo, mirrors, signal }: FollowOptions, progress: Followed[]): Promise<void> {
   for (let steps = 0; steps < limits.rootSteps; steps++) {
+    const current = progress.at(-1) as Followed
     const { root } = current.authority
     const version = (root?.version ?? 0) + 1
     const before = root === undefined ? soleSigner(anchor) : root.roles.root
     const next = await fetchRoot(mirrors, { before, version, repo: root?.repo ?? repo, what: `root ${version}` }, signal)
-    if (next === undefined) return { ...current, news: steps > 0 }
+    if (next === undefined) return
     const learnt = withRoot(current.state, current.authority, next.root, utf8Decode(next.signed.body, 'root'))
-    current = { state: learnt, authority: authorityOf(learnt, { key: anchor, repo: next.root.repo }) }
+    progress.push({ state: learnt, authority: authorityOf(learnt, { key: anchor, repo: next.root.repo }), news: true })
   }
-  return { ...current, news: true }
 }
 
 /** Body and signature from one remote: each answers for its own. */
