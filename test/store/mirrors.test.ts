@@ -226,12 +226,21 @@ describe('parts of a blob', () => {
     expect(warnings()).toEqual(['remote1 is not used any more: remote1 says unavailable'])
   })
 
-  test('a remote that gives a little each time and fails is left for another after three failures', async () => {
-    const { mirrors, calls } = setUp([{ blob: blob.bytes, fails: always('unavailable', 10_000) }, { blob: blob.bytes }])
+  test('a remote that gives a good part each time and fails is left for another after three failures', async () => {
+    const { mirrors, calls } = setUp([{ blob: blob.bytes, fails: always('unavailable', 70_000) }, { blob: blob.bytes }])
     const sink = new PieceSink()
     await fetchAll(mirrors, sink)
     expect(same(sink.got, blob.bytes)).toBe(true)
     expect(calls()).toEqual([3, 1])
+  })
+
+  test('one that gives but a little each time is left at once, and alone it is given up', async () => {
+    const { mirrors, calls } = setUp([{ blob: blob.bytes, fails: always('unavailable', 10_000) }, { blob: blob.bytes }])
+    await fetchAll(mirrors, new PieceSink())
+    expect(calls()).toEqual([1, 1])
+    const alone = setUp([{ blob: blob.bytes, fails: always('unavailable', 10_000) }])
+    await expect(fetchAll(alone.mirrors, new PieceSink())).rejects.toMatchObject({ code: 'unavailable' })
+    expect(alone.calls()).toEqual([3])
   })
 
   test('wrong bytes drop the remote at once; what was kept stays', async () => {
