@@ -170,7 +170,7 @@ async function installEfi(
     const known = knownOf(state, trustOf(node, component))
     if (minds && !force && before?.cid !== release.cid && known?.avoided?.includes(serial) === true) {
       const held = `serial ${serial} did not boot or was marked bad on this machine; psyblob sync --force takes it all the same`
-      // what its files replaced before its boot loader was tried comes back
+      // what is damaged of the release in force is mended meanwhile
       const kept = before === undefined ? undefined : await apply(before)
       const { bytes, requests } = {
         bytes: { total: release.manifest.size, fetched: source.meter.bytes, reused: 0, written: 0 },

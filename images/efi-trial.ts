@@ -69,7 +69,7 @@ async function commandLine({ cmdline, disk }: Node): Promise<string> {
   return disk === undefined ? readFile('/proc/cmdline', 'utf8').catch(() => '') : ''
 }
 
-/** The same for every EFI partition of the composition, after a boot that went well. What keeps it from being done is told, and fails nothing. */
+/** The same for every EFI partition of the composition, once a system is up. What keeps it from being done is told, and fails nothing. */
 export async function finishTrials(node: Node): Promise<void> {
   for (const component of node.components) {
     if (component.target.kind !== 'esp') continue

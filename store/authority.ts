@@ -59,7 +59,6 @@ export function knownBy({ anchor, root, former }: Authority, product: string): S
   const names = [product, '*'].filter((name) => Object.hasOwn(former, name))
   const before = names.map((name) => ({ threshold: 1, keys: (former[name] ?? []).map(parsePublicKey) }))
   const { release } = root.roles
-  const now = names.length === 0 ? [] : before
   const current = Object.hasOwn(release, product) || Object.hasOwn(release, '*') ? [releaseSigners(root, product)] : []
-  return anySigner([...current, ...now])
+  return anySigner([...current, ...before])
 }

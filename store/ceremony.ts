@@ -146,7 +146,7 @@ export async function publishRoot({ path, signatures, remote }: RootPublication)
   return verified
 }
 
-/** The blocks of all files that are of use, each key's once. Those that do not hold are left out: the file must not be spoilt by one. */
+/** The blocks of all files, each key's once. Throws `untrusted` for one by a key of the roots that does not hold: nobody shall think that it counts. */
 async function collected(
   path: string,
   more: readonly string[],

@@ -86,10 +86,10 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
   const { trust, mirrors, store, clock, signal } = options
   const { product, key, channel, compat } = trust
   const repo = trust.repo ?? knownOf(options.state, trust)?.repo
-  // a node that has no root yet learns from the pointer that there is one; one that has asks each time, for who has the pointer's key could keep silent
   // once a root was seen there is no way back, whatever comes of the rest
   const persist = options.keep ? (learnt: State) => writeState(store.dir, learnt) : undefined
   const roots = { anchor: key, repo, mirrors, persist, signal }
+  // a node that has no root yet learns from the pointer that there is one; one that has asks each time, for who has the pointer's key could keep silent
   const start: Followed = { authority: authorityOf(options.state, { key, repo }), state: options.state, news: false }
   let followed = start.authority.root === undefined ? start : await followRoots({ ...roots, state: start.state })
   let accepted = await readPointer({ ...options, ...followed }, { mayHaveRoot: true })

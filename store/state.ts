@@ -12,6 +12,8 @@ import {
   parsedBy,
   parseJson,
   parseName,
+  parsePublicKey,
+  parseRoot,
   parseTime,
   recordOf,
   utf8Decode,
@@ -58,9 +60,15 @@ const root = growing({
   anchor: v.string(),
   repo: parsedBy((text: string) => parseName(text, 'repository')),
   /** The signed line, its end included. */
-  root: v.pipe(v.string(), v.maxLength(limits.root)),
+  root: parsedBy((text: string) => {
+    parseRoot(utf8Encode(text), 'root')
+    return text
+  }),
   /** Keys that signed releases before, by product, or `*`. */
-  former: recordOf((text) => (text === '*' ? text : parseName(text, 'product')), v.array(v.string())),
+  former: recordOf(
+    (text) => (text === '*' ? text : parseName(text, 'product')),
+    v.array(parsedBy((text: string) => parsePublicKey(text).text)),
+  ),
 })
 const last = growing({ at: time, command: v.string(), result: v.string(), message: v.string() })
 const state = growing({

@@ -65,7 +65,7 @@ export const nodeAttacks: readonly Attack[] = [
   {
     ...state(
       'a root that is garbage',
-      'malformed',
+      'corrupt',
       parsed((value) => void (value.roots[0].root = 'x\n')),
     ),
     modes: ['root'],

@@ -157,7 +157,6 @@ export const rootAttacks: readonly Attack[] = [
     isLasting: true,
     stage: 'bytes',
     bend: (arena, files) => void arena.root(files, 2, (root) => void (root.roles.release['*'].keys = [arena.keys.cleo.publicKey.text])),
-    mend: (arena) => void arena,
   },
   {
     kind: 'malicious mirror',

@@ -1,6 +1,8 @@
 // Roots, as typed: ceremonies by psyblob and by stock minisign, nodes that follow them, thresholds, keys that are taken away, releases that are.
 import { existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { formatPointer, joinPointerFile, openSecretKey, parseSecretKeyFile, signPrehash } from '../../core/mod.ts'
+import { prehash, signatureEngine } from '../../store/crypto.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -130,15 +132,24 @@ describe('the next root', () => {
   })
 
   test('takes a key away that was stolen, and with it what the thief raised', async () => {
-    const stolen = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '')
-    // the thief leaps as far as he may
-    world.write('leap.mjs', '')
-    await next(['remove-key root.json --role pointer ci.pub', 'add-key root.json --role pointer new.pub'].reverse(), ['anna', 'ben'])
-    expect(await sync()).toMatchObject({ code: 12 })
+    const honest = world.read('repo/channels/stable')
+    const { psyblob: _, ...pointer } = JSON.parse(honest.toString().split('\n')[0] ?? '')
+    const file = parseSecretKeyFile(world.read('ci.key').toString(), 'ci.key')
+    const secretKey = await openSecretKey(file, { password: undefined, engine: signatureEngine, what: 'ci.key' })
+    // the thief leaps ahead, and every node believes him
+    const body = formatPointer({ ...pointer, version: pointer.version + 900_000 })
+    world.write(
+      'repo/channels/stable',
+      joinPointerFile({ body, signatures: signPrehash({ secretKey, prehash: prehash(body), trustedComment: '' }) }),
+    )
+    expect(await sync()).toMatchObject({ code: 0 })
+    world.write('repo/channels/stable', honest)
+    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('rollback') })
+    await next(['add-key root.json --role pointer new.pub', 'remove-key root.json --role pointer ci.pub'], ['anna', 'ben'])
+    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('untrusted') })
     await refresh('new')
     expect(await sync()).toMatchObject({ code: 0 })
-    expect(stolen.root).toBe(1)
-    expect(state().products.os.channels.stable.version).toBeGreaterThan(0)
+    expect(state().products.os.channels.stable.version).toBe(pointer.version + 1)
   })
 
   test('asks for two signatures of a release, of two keys', async () => {
