@@ -4,7 +4,7 @@ import type { Authority } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
-import { checkManifestHeader, type VerifiedManifest, verifyKept, verifyRelease } from './signed.ts'
+import { checkManifestHeader, type VerifiedManifest, verifyRelease } from './signed.ts'
 
 export type ManifestRequest = {
   readonly product: string
@@ -100,14 +100,13 @@ export async function keepManifest(store: LocalStore, product: string, release: 
   if (!same(release.signed.body, kept?.body) || !same(release.signed.signatures, kept?.signatures))
     await store.putManifest(product, serial, release.signed)
   const latest = await store.link(product, 'latest')
-  if (latest === undefined || latest < serial || !(await isOfRepository(release.manifest.repo)))
-    await store.setLink(product, 'latest', serial)
+  if (latest === undefined || latest < serial || !(await isInForce(release.manifest.repo))) await store.setLink(product, 'latest', serial)
 
-  /** False when what is called latest is another publisher's or repository's: the operator has changed whom to trust. */
-  async function isOfRepository(repo: string): Promise<boolean> {
+  /** False when what is called latest would not be accepted now: keys were taken away, or the operator has changed whom to trust. */
+  async function isInForce(repo: string): Promise<boolean> {
     const there = latest === undefined ? undefined : await store.manifest(product, latest)
     try {
-      return there !== undefined && verifyKept(there, { authority, product }, `manifest ${product}/${latest}`).manifest.repo === repo
+      return there !== undefined && verifyRelease(there, { authority, product }, `manifest ${product}/${latest}`).manifest.repo === repo
     } catch (error) {
       if (isPsyblobError(error)) return false
       throw error

@@ -59,7 +59,12 @@ export class Mirrors {
    */
   async read<Value>(
     name: DocumentName,
-    options: ReadOptions & { readonly limit: number; readonly accept: (bytes: Uint8Array, remote: Remote) => Value | Promise<Value> },
+    options: ReadOptions & {
+      readonly limit: number
+      readonly accept: (bytes: Uint8Array, remote: Remote) => Value | Promise<Value>
+      /** It need not be there: what is refused is no answer, when another remote says that there is none. */
+      readonly isOptional?: boolean
+    },
   ): Promise<Value | undefined> {
     let absent = false
     let refused = false
@@ -78,8 +83,8 @@ export class Mirrors {
         }
       }
     }
-    // a remote that is silent does not count; one that answered with something wrong does
-    if (absent && !refused) return undefined
+    // a remote that is silent does not count; one that answered with something wrong does, unless anybody could invent such a document
+    if (absent && (!refused || options.isOptional === true)) return undefined
     throw this.#exhausted(name, 'document')
   }
 

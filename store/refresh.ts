@@ -99,7 +99,6 @@ export async function refresh(options: RefreshOptions & { readonly keep: boolean
   }
   if (accepted === 'there is a root') throw new RangeError('a root was asked for twice')
   const { authority, state } = followed
-  checkRootOf(accepted.pointer, authority.root, mirrors.label)
   const known = knownOf(state, trust)
   const seen = known !== undefined && Object.hasOwn(known.channels, channel) ? known.channels[channel] : undefined
   if (authority.root !== undefined) checkRootLife(authority.root, trustedNow(clock, seen))
@@ -171,6 +170,7 @@ async function readPointer(
       const verified = verifyPointer(bytes, signers, what)
       if (keep) await keepForkedPointer(verified, seen, store)
       checkFreshness(verified.pointer, verified.cid, { channel, repo, seen, now: trustedNow(clock, seen), what })
+      checkRootOf(verified.pointer, authority.root, mirrors.label)
       return verified
     },
   })

@@ -100,6 +100,8 @@ async function fetchRoot(mirrors: Mirrors, step: Step, signal: AbortSignal | und
   return mirrors.read(documents.root(step.version), {
     limit: limits.root,
     signal,
+    // who invents a next root must not keep a node from what the others have
+    isOptional: true,
     accept: async (body, remote) => {
       const what = `${step.what} of ${remote.label}`
       const signatures = await remote.read(documents.rootSignature(step.version), { limit: limits.minisig, signal })
