@@ -4,7 +4,7 @@ import { knownOf, readState } from '../store/mod.ts'
 import type { BootOrder } from './bootloader.ts'
 import { contents, followSlots, runningSlot, type SlotContents } from './current.ts'
 import { finishTrials } from './efi-trial.ts'
-import { avoidRelease, changeKnown } from './known.ts'
+import { avoidRelease, raiseFloor } from './known.ts'
 import type { Machine } from './machine.ts'
 import { type Node, prepareStore, recordAttempt, recordFailure, recordResult, trustOf, withMachine, withStore } from './node.ts'
 import { otherSlot, type SlotName } from './slot.ts'
@@ -102,7 +102,8 @@ export async function mark(node: Node, component: Component, verdict: 'good' | '
       await avoid(of, slot, false)
       const choice = await write(of, slot, { order, good: [...new Set([...good, slot])].sort() })
       // the floor follows the boot loader's state, never the other way round: a release that booted well is what nothing older replaces
-      await raiseFloor(of, slot)
+      const content = of.slots[slot]
+      if (content.state === 'release') await raiseFloor(node, component, content.release)
       await finishTrials(node)
       return choice
     }
@@ -161,11 +162,4 @@ async function write(
 async function avoid({ node, component, slots }: Work, slot: SlotName, wanted: boolean): Promise<void> {
   const content = slots[slot]
   if (content.state === 'release') await avoidRelease(node, component, content.release, wanted)
-}
-
-async function raiseFloor({ node, component, slots }: Work, slot: SlotName): Promise<void> {
-  const content = slots[slot]
-  if (content.state !== 'release') return
-  const { serial } = content.release.manifest
-  await changeKnown(node, component, content.release, (known) => ((known.floor ?? 0) >= serial ? known : { ...known, floor: serial }))
 }

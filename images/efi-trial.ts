@@ -6,7 +6,7 @@ import { filesOf, loaderName, newLoader, readEfi } from './efi-content.ts'
 import type { EfiPartition } from './efi-partition.ts'
 import { dropNext, sealEfi, switchLoaders } from './efi-switch.ts'
 import { askTrial, bootedLoader, dropTrial } from './esp/loader-state.ts'
-import { avoidRelease, changeKnown } from './known.ts'
+import { avoidRelease, raiseFloor } from './known.ts'
 import { type Node, trustOf, withEfi } from './node.ts'
 
 /** `none`: there is no trial. */
@@ -41,9 +41,7 @@ export async function finishTrial(node: Node, component: Component, partition: E
       })
       return 'none'
     }
-    await changeKnown(node, component, next, (known) =>
-      (known.floor ?? 0) >= next.manifest.serial ? known : { ...known, floor: next.manifest.serial },
-    )
+    await raiseFloor(node, component, next)
     await follow(node, component.name, next, authority)
     return 'kept'
   }

@@ -1,6 +1,6 @@
 // What slots and the EFI partition teach a node that has lost its trusted state, as one with its store in memory does at every boot (spec/trust.md 3).
 import { type Component, isPsyblobError } from '../core/mod.ts'
-import { firstKnown, knownOf, readState, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
+import { firstKnown, isInForce, knownOf, readState, type State, type VerifiedManifest, writeState } from '../store/mod.ts'
 import { slotContent } from './current.ts'
 import { readEfi } from './efi-content.ts'
 import { type Node, openEfi, openMachineOf, trustOf } from './node.ts'
@@ -18,6 +18,8 @@ export async function readTrusted(node: Node, component: Component, { keep }: { 
   const release = kind === 'slots' ? await newestGood(node, component) : kind === 'esp' ? await sealedEfi(node, component) : undefined
   const repo = known?.repo ?? trust.repo
   if (release === undefined || (repo !== undefined && repo !== release.manifest.repo)) return state
+  // what was forgotten with a key must not come back by what that key had signed
+  if (!isInForce(release, { authority: trust.authority, product: component.name })) return state
   const { serial } = release.manifest
   node.report({ type: 'trace', text: `${component.name}: serial ${serial}, which boots here, is what nothing older replaces` })
   const learnt = {

@@ -4,6 +4,7 @@ import {
   checkNotRevoked,
   checkTrustedComment,
   cidOf,
+  isPsyblobError,
   limits,
   type Manifest,
   manifestComment,
@@ -41,6 +42,17 @@ export function verifyKept(signed: SignedManifest, { authority, product }: Belie
   const verified = verifyManifest(signed, knownBy(authority, product), what)
   checkNotRevoked(authority.root, verified.manifest, verified.cid)
   return verified
+}
+
+/** Whether a release that lies on this machine would be accepted anew. What only keys signed that were taken away since may be a thief's. */
+export function isInForce({ signed, manifest }: VerifiedManifest, believed: Believed): boolean {
+  try {
+    verifyRelease(signed, believed, `manifest ${manifest.name}/${manifest.serial}`)
+    return true
+  } catch (error) {
+    if (isPsyblobError(error)) return false
+    throw error
+  }
 }
 
 /** Throws `untrusted` (too few good signatures of `signers`) or `malformed`. */
