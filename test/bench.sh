@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash test/setup.sh bench
 bundle=node_modules/.cache/bench/bench.mjs
-node_modules/.bin/esbuild test/bench/bench.ts --bundle --platform=node --format=esm --log-level=warning --outfile="$bundle"
+node_modules/.bin/esbuild test/bench/bench.ts --bundle --platform=node --format=esm --packages=external --log-level=warning --outfile="$bundle"
 exec node "$bundle" "$@"

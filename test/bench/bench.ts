@@ -14,6 +14,7 @@ import { chapter, type Measured, tables } from './report.ts'
 import type { LinkFound, Results } from './results.ts'
 import { run } from './run.ts'
 import { type Server, serve } from './server.ts'
+import { measureTrust } from './trust.ts'
 import { measureUpdates, steps } from './updates.ts'
 
 const say = (text: string) => process.stderr.write(`${text}\n`)
@@ -74,6 +75,8 @@ async function measure(options: Options): Promise<Results> {
   const server = await serve(served, scratch, link)
   const track: Track = { runs, scratch, say, ...(link === undefined ? {} : { inside: link.near }) }
   const found = link === undefined ? {} : { link: await testLink(link, server, scratch, served) }
+  if (link === undefined) say('roots and signatures')
+  const trust = link === undefined ? { trust: await measureTrust({ served, scratch, server, runs }) } : {}
   if (!quick) say('OSTree deltas (minutes, the first time)')
   const ostree = quick ? undefined : await openOstree(join(work, 'ostree'), { trees: images, served, scratch, updates: steps })
   const updates = await measureUpdates({ images, served, server, ostree, linked: link !== undefined }, track)
@@ -88,6 +91,7 @@ async function measure(options: Options): Promise<Results> {
     ...updates,
     ...(ostree === undefined ? {} : { deltas: ostree.deltas }),
     ...rest,
+    ...trust,
   }
 }
 

@@ -88,6 +88,15 @@ test('targets compare with the fastest tool that works on files', () => {
   expect(rows).toContainEqual({ what: 'sync ÷ fastest peer (zsync), month', target: '≤ 0.60 ×', measured: '0.50 ×', met: true })
 })
 
+test('targets of trust are seconds', () => {
+  const trust = { roots: { count: 256, seconds: 2 }, signatures: { seconds: 0.03, again: 0.01 } }
+  const rows = compareTargets({ ...results, trust }, [])
+  expect(rows.slice(-2)).toEqual([
+    { what: 'catching up with 256 roots', target: '≤ 5.00 s', measured: '2.00 s', met: true },
+    { what: 'all signatures of a sync, each role of two keys', target: '≤ 0.020 s', measured: '0.030 s', met: false },
+  ])
+})
+
 test('targets over a link are bytes ÷ bandwidth and the full download', () => {
   const link = { roundTrip: 80, rate: 100e6, by: 'tun', measured: { roundTrip: 0.08, rate: 9e7 } } as const
   const rows = [figures('psyblob', { bytes: 50e6, seconds: 5 }), figures('full download', { seconds: 16 })]

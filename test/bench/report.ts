@@ -1,6 +1,6 @@
 // The results as Markdown: what the benchmark prints, and what stands in spec/performance.md.
 import { count, mebibytes, megabytes, rate, seconds, times } from './numbers.ts'
-import { type Growth, type Results, rowOf, type Update } from './results.ts'
+import { type Growth, type Results, rowOf, type Trust, type Update } from './results.ts'
 import { table } from './table.ts'
 import { compareTargets } from './targets.ts'
 
@@ -79,6 +79,15 @@ function growing(growth: readonly Growth[]): string {
   return `### Growth: nothing in the image compresses, 1 % of it changes\n\n${table(head, lines)}\n\n*b3sum* has one thread; the last column compares rates.`
 }
 
+function trusting({ roots, signatures }: Trust): string {
+  const rows = [
+    [`${roots.count} roots, each by other keepers, followed over HTTP and persisted`, seconds(roots.seconds)],
+    ['root, pointer and two releases, two keys each: the first time in a process', seconds(signatures.seconds)],
+    ['the same once more', seconds(signatures.again)],
+  ]
+  return `### Trust\n\n${table(['what', 'seconds'], rows)}`
+}
+
 export type Measured = { readonly local: Results | undefined; readonly links: readonly (readonly [string, Results])[] }
 
 /** All tables. */
@@ -89,6 +98,7 @@ export function tables({ local, links }: Measured): string {
     if (local.publish !== undefined) parts.push(publishing(local.publish))
     if (local.start !== undefined) parts.push(starting(local.start, local.idle))
     if (local.growth !== undefined) parts.push(growing(local.growth))
+    if (local.trust !== undefined) parts.push(trusting(local.trust))
   }
   for (const [label, results] of links) {
     const { link, idle } = results

@@ -30,6 +30,12 @@ export type LinkFound = {
   readonly measured: { readonly roundTrip: number; readonly rate: number }
 }
 
+/** Seconds for roots that were slept through, and for all signatures of a sync: of a process that has just begun, and once more. */
+export type Trust = {
+  readonly roots: { readonly count: number; readonly seconds: number }
+  readonly signatures: { readonly seconds: number; readonly again: number }
+}
+
 export type Results = {
   readonly date: string
   readonly machine: Machine
@@ -42,6 +48,7 @@ export type Results = {
   readonly publish?: { readonly size: number; readonly rows: readonly Figures[] }
   readonly start?: { readonly psyblob: Figures; readonly node: Figures }
   readonly growth?: readonly Growth[]
+  readonly trust?: Trust
 }
 
 export function rowOf(rows: readonly Figures[], tool: string): Figures | undefined {
