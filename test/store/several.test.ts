@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { documents, type Entry, type ProgressEvent, shardOf } from '../../core/mod.ts'
@@ -16,6 +15,7 @@ import { type Refreshed, refresh } from '../../store/refresh.ts'
 import { HttpRemote } from '../../store/remotes/http.ts'
 import { readState, type State } from '../../store/state.ts'
 import { type Asked, type Bend, type BentServer, bentServer } from '../fixtures/bent-server.ts'
+import { type Evil, evilAnswer, evils } from '../fixtures/evil.ts'
 import { madeUp, refusal, same, temporaryFolder } from '../fixtures/repository.ts'
 import { answerFrom, evenChunks, fileEntry, Site, siteRepo } from '../fixtures/site.ts'
 
@@ -214,45 +214,6 @@ describe('partial mirrors', () => {
   })
 })
 
-const evils = ['hang', 'hang in the middle', 'garbage', 'old', 'huge', 'redirect loop'] as const
-type Evil = (typeof evils)[number]
-
-async function* endless(): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    yield Buffer.alloc(65_536, 1)
-    await sleep(1)
-  }
-}
-
-/** A server that was evil from the start, or only where blobs are. */
-function evilAnswer(site: Site, first: ReadonlyMap<string, Uint8Array>, how: Evil, from: 'the start' | 'blobs'): Answer {
-  return (asked) => {
-    const path = pathOf(asked)
-    const honest = answerFrom(site.files, asked)
-    if (from === 'blobs' && !path.startsWith('blobs/')) return honest
-    const body = (honest.body as Uint8Array | undefined) ?? new Uint8Array()
-    switch (how) {
-      case 'hang':
-        return { delay: 3_600_000 }
-      case 'hang in the middle':
-        return { ...honest, hang: body.length >> 1 }
-      case 'garbage':
-        return { ...honest, body: madeUp(body.length, 77) }
-      case 'old': {
-        // what it has is signed and was true once; of new blobs it gives what it had instead
-        const bytes = first.get(path)
-        if (bytes !== undefined) return answerFrom(first, asked)
-        const [old] = [...first.entries()].filter(([name, has]) => name.startsWith('blobs/') && has.length >= body.length)
-        return { ...honest, body: (old?.[1] ?? new Uint8Array(body.length)).subarray(0, body.length) }
-      }
-      case 'huge':
-        return { ...honest, headers: { ...honest.headers, 'Content-Length': '1000000000000' }, body: endless() }
-      case 'redirect loop':
-        return { status: 302, headers: { Location: asked.target } }
-    }
-  }
-}
-
 describe('four evil remotes of five', () => {
   /** Bytes a run asks for at most on one connection, and what sockets take besides before anybody reads it. */
   const mostOfOne = connections * 1_500_000
@@ -268,7 +229,7 @@ describe('four evil remotes of five', () => {
     const bad = fc.record({ how: fc.constantFrom(...evils), from: fc.constantFrom('the start' as const, 'blobs' as const) })
     await fc.assert(
       fc.asyncProperty(fc.array(bad, { minLength: 4, maxLength: 4 }), fc.nat(4), async (four, place) => {
-        const answers = four.map(({ how, from }) => evilAnswer(site, first, how, from))
+        const answers = four.map(({ how, from }) => evilAnswer({ files: site.files, first }, how, from))
         await withServers(
           answers.toSpliced(place, 0, (asked) => answerFrom(site.files, asked)),
           async (servers) => {
@@ -307,7 +268,7 @@ describe('four evil remotes of five', () => {
     )
     const five = ['hang', 'garbage', 'old', 'huge', 'redirect loop'] as const
     await withServers(
-      five.map((how) => evilAnswer(site, first, how, 'the start')),
+      five.map((how) => evilAnswer({ files: site.files, first }, how, 'the start')),
       async (servers) => {
         const told = await refusal(update(site, servers, { stallSeconds: 1, state }))
         expect(told).toMatch(/^rollback: none of 5 remotes gives channels\/stable: /)
@@ -349,7 +310,11 @@ describe('the order of answers', () => {
   test('of remotes is nothing either: each of them first, the same bytes', async () => {
     const { site, first, files } = twoReleases()
     const honest: Answer = (asked) => answerFrom(site.files, asked)
-    const answers = [honest, evilAnswer(site, first, 'garbage', 'blobs'), evilAnswer(site, first, 'redirect loop', 'the start')]
+    const answers = [
+      honest,
+      evilAnswer({ files: site.files, first }, 'garbage', 'blobs'),
+      evilAnswer({ files: site.files, first }, 'redirect loop', 'the start'),
+    ]
     for (const order of [
       [0, 1, 2],
       [0, 2, 1],
