@@ -1,5 +1,5 @@
 // Releases that honest people did not sign, named by a thief who has the keys of the pointer: without them nobody would ask for such a release.
-import { type ManifestFact, type PointerFact, roleOf } from './documents.ts'
+import { blobOf, type ManifestFact, type PointerFact, roleOf } from './documents.ts'
 import { type Forger, formerOf, handsFor, thief } from './forger.ts'
 import type { Signed } from './ledger.ts'
 import { channels, products, type Release } from './lineage.ts'
@@ -47,6 +47,9 @@ export function forgedReleases(forger: Forger): void {
   // rightly signed once, and old, or taken back
   const old = chance.of(releases.slice(-4))
   name('which is old', old, old.fact.serial)
+  const revoked = snapshot.root?.revoked ?? []
+  const back = releases.filter(({ cid, fact: { contents } }) => [cid, ...contents.map(blobOf)].some((one) => revoked.includes(one))).at(-1)
+  if (back !== undefined) name('which was taken back', back, back.fact.serial)
   const unsigned = forger.sign({ ...evil, version: 'unsigned' }, { what: '', by: [] })
   name('not signed at all', { ...unsigned, signatures: newest.signatures }, evil.serial)
 }

@@ -56,7 +56,7 @@ const changes: readonly Change[] = [
   },
   (root, chance, lineage) => {
     const product = chance.of(products)
-    const release = chance.of(lineage.releasesOf(product).slice(-3))
+    const release = chance.of(lineage.releasesOf(product).slice(-2))
     const cid = chance.is(0.5) ? release.cid : blobOf(release.fact.contents[0] as string)
     if (root.revoked.includes(cid)) return undefined
     return { root: { ...root, revoked: [...root.revoked, cid] }, what: `${product} ${release.fact.serial} is taken back` }
