@@ -1,7 +1,7 @@
 // What the commands of a node have besides: where its store and its slots are.
 import { Option } from 'clipanion'
 import { type Component, type Place, PsyblobError, type SlotsTarget } from '../core/mod.ts'
-import { type Node, openNode, openRun, type SlotName, slotNames } from '../images/mod.ts'
+import { isOfOneKey, type Node, openNode, openRun, type SlotName, slotNames } from '../images/mod.ts'
 import { choice } from './command.ts'
 import { TrustCommand } from './trust-command.ts'
 
@@ -14,6 +14,8 @@ export abstract class NodeCommand extends TrustCommand {
   slotA = Option.String('--slot-a', { description: 'Slot a: a folder, a device, or LABEL=…' })
   slotB = Option.String('--slot-b', { description: 'Slot b' })
   esp = Option.String('--esp', { description: 'EFI partition: a folder, a device, or LABEL=…' })
+
+  readonly #told = new Set<string>()
 
   /** The node as options, environment and composition say. `products` are names that flags alone may describe. */
   async node(products: readonly string[] = []): Promise<Node> {
@@ -30,6 +32,14 @@ export abstract class NodeCommand extends TrustCommand {
       signal: this.signal,
       clock: this.context.clock,
     })
+  }
+
+  /** Once a run for each product, after its remotes were asked: until there is a root, whoever has the key is the publisher for ever (spec/threats.md 2). */
+  sayOneKey(node: Node, components: readonly Component[]): void {
+    const names = components.filter((component) => !this.#told.has(component.name) && isOfOneKey(node, component)).map(({ name }) => name)
+    if (names.length === 0) return
+    for (const name of names) this.#told.add(name)
+    this.ui.say(`warning: one key signs all of ${names.join(', ')}, and nothing can take it away: the publisher runs psyblob root init`)
   }
 
   #placed(component: Component): Component {

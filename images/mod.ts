@@ -36,6 +36,7 @@ export {
   componentsOf,
   defaultCompat,
   installableOf,
+  isOfOneKey,
   type Node,
   type NodeOptions,
   openNode,

@@ -148,6 +148,11 @@ export function trustOf({ trusted }: Pick<Node, 'trusted'>, component: Component
   }
 }
 
+/** True while a product has no root, as far as this node has followed. */
+export function isOfOneKey(node: Pick<Node, 'trusted'>, component: Component): boolean {
+  return trustOf(node, component).authority.root === undefined
+}
+
 /** The slots of a product. Throws `unsupported` for kinds that this version cannot write. */
 export function slotsTarget(component: Component): SlotsTarget {
   if (component.target.kind === 'slots') return component.target

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'clipanion'
 import { exitCodes, exitNo, isPsyblobError } from '../../core/mod.ts'
-import { parseDuration, parseRebootWindow, runAgent } from '../../images/mod.ts'
+import { componentOf, parseDuration, parseRebootWindow, runAgent } from '../../images/mod.ts'
 import { efiText, printableEfi } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
 import { syncedJson, syncedText } from '../synced-text.ts'
@@ -46,7 +46,11 @@ export class Agent extends NodeCommand {
           sleep(milliseconds, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted()),
         say: (text) => this.ui.say(text),
         tell: (problem, product) => this.ui.tell(problem, product),
-        synced: (result) => this.ui.data('slot' in result ? syncedText(result, false) : efiText(result, false)),
+        synced: (result) => {
+          this.ui.data('slot' in result ? syncedText(result, false) : efiText(result, false))
+          // once, and not every hour
+          this.sayOneKey(node, [componentOf(node, result.product)])
+        },
       })
       this.ui.json({
         healthy: failing === undefined,

@@ -20,12 +20,14 @@ export class Download extends NodeCommand {
 
   async work(): Promise<void> {
     const node = await this.node([this.product])
-    const result = await downloadProduct(node, componentOf(node, this.product), this.dir)
+    const component = componentOf(node, this.product)
+    const result = await downloadProduct(node, component, this.dir)
     this.ui.json(result)
     const { product, serial, version, dir, fetched, total, requests } = result
     this.ui.data(
       `${product} ${serial} (${visible(version)}) is in ${visible(dir)}: ${bytesText(fetched)} of ${bytesText(total)} fetched in ${countText(requests, 'request')}\n`,
     )
     this.ui.say(`psyblob sync ${product} --path ${visible(dir)} installs it`)
+    this.sayOneKey(node, [component])
   }
 }

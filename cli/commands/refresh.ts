@@ -22,7 +22,8 @@ export class Refresh extends NodeCommand {
   async work(): Promise<void> {
     const node = await this.node(this.products)
     const results: RefreshedProduct[] = []
-    for (const component of componentsOf(node, this.products)) {
+    const components = componentsOf(node, this.products)
+    for (const component of components) {
       const result = await refreshProduct(node, component)
       results.push(result)
       this.ui.data(
@@ -30,5 +31,6 @@ export class Refresh extends NodeCommand {
       )
     }
     this.ui.json(results.length === 1 ? results[0] : results)
+    this.sayOneKey(node, components)
   }
 }

@@ -67,6 +67,10 @@ export class Sync extends NodeCommand {
       error: { code, message, hint: hint ?? null },
     }))
     this.ui.json(components.length === 1 ? printed[0] : [...printed, ...failed])
+    this.sayOneKey(
+      node,
+      components.filter(({ name }) => results.some(({ product }) => product === name)),
+    )
     if (
       results.some((result) => ('slot' in result ? result.pending : this.isRebooting && result.changed && result.onTrial)) &&
       !this.isDryRun &&
