@@ -9,6 +9,7 @@ import {
   keyIdText,
   limits,
   PsyblobError,
+  type PublicKey,
   parseRoot,
   parseSignatures,
   type Root,
@@ -17,12 +18,12 @@ import {
   type SecretKey,
   type Signers,
   signPrehash,
-  splitPointerFile,
   utf8Decode,
   utf8Encode,
   verifySignatures,
   visible,
 } from '../core/mod.ts'
+import { requireAnchors } from './anchor.ts'
 import { blake3 } from './blake3.ts'
 import { prehash, signatureEngine } from './crypto.ts'
 import { makeFolder, pathExists, readLimited, writeWhole } from './files.ts'
@@ -99,10 +100,17 @@ export type RootPublication = {
   /** Further signature files; `path`.minisig counts where it is there. */
   readonly signatures: readonly string[]
   readonly remote: RemoteWriter
+  /** Of a first root: keys that nodes trust so far; they must have signed it. */
+  readonly anchors: readonly PublicKey[]
+  /** Of a first root: the channels whose nodes must believe it. Default: all. */
+  readonly channels: readonly string[] | undefined
 }
 
+/** `unverified`: ids of keys that nodes trust so far, and whose signatures could not be verified for want of the public key. */
+export type PublishedRoot = VerifiedRoot & { readonly unverified: readonly string[] }
+
 /** Publishes a signed draft as the next root. Throws `untrusted` when signatures are missing, `conflict` when it is not the next one. */
-export async function publishRoot({ path, signatures, remote }: RootPublication): Promise<VerifiedRoot> {
+export async function publishRoot({ path, signatures, remote, anchors, channels }: RootPublication): Promise<PublishedRoot> {
   const body = await draftBytes(path)
   const root = parseRoot(body, visible(path))
   const { repo, all } = await rootsOf(remote)
@@ -119,6 +127,14 @@ export async function publishRoot({ path, signatures, remote }: RootPublication)
         hint: 'psyblob root prepare begins the next one from the newest',
       },
     )
+  if (newest !== undefined && (anchors.length > 0 || channels !== undefined))
+    throw new PsyblobError(
+      'usage',
+      `${repo} has a root: the key of before counts no more, and --old-key and --channel are of the first one`,
+      {
+        hint: 'leave them out',
+      },
+    )
   const text = await collected(path, signatures, {
     body,
     needed: [root.roles.root, ...(newest === undefined ? [] : [newest.root.roles.root])],
@@ -129,7 +145,7 @@ export async function publishRoot({ path, signatures, remote }: RootPublication)
     newest === undefined
       ? verifyFirstRoot(signed, { repo, what })
       : verifyRoot(signed, { before: newest.root.roles.root, version: root.version, repo, what })
-  if (newest === undefined) await requireAnchor(remote, text, what)
+  const unverified = newest === undefined ? await requireAnchors({ root, body, text }, { remote, anchors, channels, what }) : []
   const held = await remote.hold()
   try {
     // the signature first: a root that is there is whole
@@ -143,7 +159,7 @@ export async function publishRoot({ path, signatures, remote }: RootPublication)
   } finally {
     await held.release()
   }
-  return verified
+  return { ...verified, unverified }
 }
 
 /** The blocks of all files, each key's once. Throws `untrusted` for one by a key of the roots that does not hold: nobody shall think that it counts. */
@@ -178,18 +194,4 @@ async function collected(
       hint: `psyblob root sign ${visible(path)} --key KEY signs it, or minisign -S -H -m ${visible(path)}`,
     })
   return [...found.values()].join('')
-}
-
-/** Nodes that have one key believe a first root that this key signed: the one that signs the pointer now must be among the signers. */
-async function requireAnchor(remote: Remote, text: string, what: string): Promise<void> {
-  const bytes = await remote.read(documents.pointer('stable'), { limit: limits.pointer })
-  if (bytes === undefined) return
-  const pointed = parseSignatures(splitPointerFile(bytes, 'pointer stable').signatures, 'pointer stable').map(({ keyId }) =>
-    keyIdText(keyId),
-  )
-  const signed = new Set(blocksOf(text, what).map(({ id }) => id))
-  if (pointed.some((id) => signed.has(id))) return
-  throw new PsyblobError('untrusted', `${what} is not signed by key ${pointed.join(', ')}, which nodes trust now`, {
-    hint: 'sign it with that key as well: psyblob root sign FILE --key KEY; it need not be among the keys of the root',
-  })
 }

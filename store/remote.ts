@@ -43,6 +43,8 @@ export interface RemoteWriter extends Remote {
   stage(path: string): Promise<Staged>
   /** Stores a document if what lies there now equals `expected` (undefined: nothing lies there), else `conflict`. */
   replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void>
+  /** The names of its channels, in order. */
+  channels(): Promise<readonly string[]>
   /** Keeps other publishers of this machine away until it is released. Throws `conflict` when one is at work. */
   hold(): Promise<Lock>
   /** Removes what writers that were cut short left behind. */

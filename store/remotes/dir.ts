@@ -94,6 +94,16 @@ export class DirRemote implements RemoteWriter {
     return cidOf(hasher.digest()) === cid
   }
 
+  async channels(): Promise<readonly string[]> {
+    const dir = join(this.#dir, 'channels')
+    const names = await readdir(dir).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return []
+      throw translated(error, `reading ${dir}`)
+    })
+    // names of channels do not begin with a dot: temporary files and notes of file managers do
+    return names.filter((name) => !name.startsWith('.')).sort()
+  }
+
   async hold(): Promise<Lock> {
     return lock(`publish:${await realpath(this.#dir)}`, {
       what: `repository ${this.label}`,

@@ -93,7 +93,7 @@ export class Arena {
     if (this.mode === 'root') {
       writeFileSync(this.path('root.json'), formatRoot(this.rootContent(1)))
       writeFileSync(this.path('root.json.minisig'), this.signed(readFileSync(this.path('root.json')), ['anna', 'ben', 'os'], 'x'))
-      await publishRoot({ path: this.path('root.json'), signatures: [], remote })
+      await publishRoot({ path: this.path('root.json'), signatures: [], remote, anchors: [os.publicKey], channels: undefined })
       await refreshPointer({ remote, keys: [ci, os], channel: 'stable', now: this.now, days })
     }
     for (const serial of [1, 2, 3, 4]) {

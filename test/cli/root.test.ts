@@ -65,7 +65,7 @@ describe('a first root', () => {
     await sign('anna', 'ben')
     expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
       code: 12,
-      stderr: expect.stringContaining('which nodes trust now'),
+      stderr: expect.stringContaining('which nodes of the channel stable trust now'),
     })
     expect(existsSync(world.path('repo/root'))).toBe(false)
     await sign('os')
@@ -86,6 +86,75 @@ describe('a first root', () => {
     expect((await world.must(`status os ${node} --json`)).json.root).toMatchObject({ version: 1, isExpired: false })
   })
 
+  test('is not published with a signature that only looks like that of the key that nodes trust', async () => {
+    const publish = 'root publish root.json --remote repo'
+    const forge = () => {
+      // the block of os with another signature in it: its key id is right
+      const lines = world.read('root.json.minisig').toString().split('\n')
+      const bytes = Buffer.from(lines[9] ?? '', 'base64')
+      bytes[20] = (bytes[20] as number) ^ 1
+      lines[9] = bytes.toString('base64')
+      world.write('root.json.minisig', lines.join('\n'))
+    }
+    // a key that the root names is at hand
+    await sign('anna', 'ben', 'os')
+    forge()
+    expect(await world.psyblob(publish)).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('which nodes of the channel stable trust now'),
+    })
+    // one that it does not name has to be given
+    world.remove('root.json')
+    await world.must('root init root.json --repo org.example.os --root anna.pub --root ben.pub --release new.pub --pointer ci.pub')
+    await sign('anna', 'ben', 'os')
+    const good = world.read('root.json.minisig')
+    forge()
+    expect(await world.psyblob(`${publish} --old-key os.pub`)).toMatchObject({
+      code: 12,
+      stderr: expect.stringMatching(
+        /untrusted: root 1 in root\.json: the signature by key \w{16} does not hold\n {2}hint: .*psyblob root sign FILE/,
+      ),
+    })
+    world.write('root.json.minisig', good)
+    expect(await world.psyblob(`${publish} --old-key new.pub`)).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('expected a signature by key'),
+    })
+    await sign('new')
+    expect(await world.psyblob(`${publish} --old-key new.pub`)).toMatchObject({
+      code: 12,
+      stderr: expect.stringContaining('none of those given by --old-key'),
+    })
+    world.write('root.json.minisig', good)
+    expect(existsSync(world.path('repo/root'))).toBe(false)
+    // without it the id is compared, and that is told
+    world.copy('repo', 'copy')
+    expect(await world.must('root publish root.json --remote copy')).toMatchObject({
+      stderr: expect.stringMatching(/warning: the signature by key \w{16}, .* could not be verified/),
+    })
+    const published = await world.must(`${publish} --old-key os.pub --json`)
+    expect(published).toMatchObject({ stderr: '', json: { version: 1, unverified: [] } })
+    await world.must('root prepare next.json --remote repo')
+    expect(await world.psyblob('root publish next.json --remote repo --old-key os.pub')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('leave them out'),
+    })
+  })
+
+  test('is signed by the key of every channel, or of those that are named', async () => {
+    await world.must('publish other build --remote repo --key new.key --channel beta')
+    await sign('anna', 'ben', 'os')
+    expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
+      code: 12,
+      stderr: expect.stringMatching(/not signed by key \w{16}, which nodes of the channel beta trust now/),
+    })
+    expect(existsSync(world.path('repo/root'))).toBe(false)
+    world.copy('repo', 'copy')
+    await world.must('root publish root.json --remote copy --channel stable')
+    await sign('new')
+    await world.must('root publish root.json --remote repo --old-key os.pub --old-key new.pub')
+  })
+
   test('ends the time of the one key: nothing that it signs alone counts any more', async () => {
     const before = world.read('repo/channels/stable')
     await underRoot()
@@ -104,6 +173,30 @@ describe('a first root', () => {
     await underRoot()
     expect((await world.must(`status os ${node}`)).stdout).toMatch(/root: 1, expires 20/)
     expect((await world.must('root show --remote repo')).stdout).toContain('2 of 3')
+  })
+
+  test('is missed by sync, refresh, download and agent, in one line a run on stderr, until it is there', async () => {
+    const warning = /^warning: one key signs all of os, and nothing can take it away: the publisher runs psyblob root init$/gm
+    const lines = [
+      `sync os ${node}`,
+      `sync os ${node} --dry-run`,
+      `refresh os ${node}`,
+      `download os stick ${node}`,
+      `agent --once ${node}`,
+    ]
+    for (const line of lines) {
+      const { stdout, stderr } = await world.must(line)
+      expect(`${line}: ${stderr.match(warning)?.length}`).toBe(`${line}: 1`)
+      expect(stdout).not.toContain('one key')
+      expect((await world.must(`${line} --quiet`)).stderr).not.toContain('one key')
+      expect((await world.must(`${line} --json`)).stderr).not.toContain('one key')
+    }
+    // two products, one line
+    await world.must(`publish efisys build --remote repo --key os.key`)
+    expect((await world.must(`refresh os efisys --key os.pub --remote repo`)).stderr).toContain('one key signs all of os, efisys, and')
+    expect((await world.must(`status os ${node} --json`)).json.root).toBeNull()
+    await underRoot()
+    for (const line of lines) expect((await world.must(line)).stderr).not.toContain('one key')
   })
 
   test('loses its signatures when it is changed', async () => {
