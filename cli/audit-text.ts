@@ -6,7 +6,7 @@ import { bytesText, countText } from './ui/sizes.ts'
 type Findings = Audit['findings']
 
 function findingLines(findings: Findings): readonly string[] {
-  return findings.map(({ path, problem, ranges, expected, got }) => {
+  return findings.map(({ path, problem, why, ranges, expected, got }) => {
     const where =
       ranges === undefined || ranges.length === 0
         ? ''
@@ -15,13 +15,13 @@ function findingLines(findings: Findings): readonly string[] {
             .map(({ offset, length }) => `bytes ${offset}-${offset + length - 1}`)
             .join(', ')}${ranges.length > 8 ? ` and ${countText(ranges.length - 8, 'more range')}` : ''}`
     const cids = got === undefined ? '' : ` (expected ${expected}, got ${got})`
-    return `  ${visible(path)}: ${problem}${where}${cids}\n`
+    return `  ${visible(path)}: ${problem}${why === undefined ? '' : `: ${visible(why)}`}${where}${cids}\n`
   })
 }
 
 export function auditText({ product, place, serial, version, bytes, findings, error }: Audit): string {
   const name = serial === null ? product : `${product} ${serial}${version === null ? '' : ` (${visible(version)})`}`
-  if (error !== undefined) return `${visible(place)}: ${error.code}: ${visible(error.message)}\n`
+  if (error !== undefined) return `${visible(place)}: ${error.code}: ${visible(error.message)}\n${findingLines(findings).join('')}`
   const verdict =
     findings.length === 0
       ? `every byte is as signed, ${bytesText(bytes)}`

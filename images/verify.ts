@@ -4,6 +4,7 @@ import {
   type Authority,
   auditFolder,
   auditRemote,
+  auditRoots,
   auditStore,
   type Finding,
   fetchManifest,
@@ -106,19 +107,36 @@ export async function verifyStore(node: Node, component: Component): Promise<Aud
   }
 }
 
-/** Audits every remote of a product by reading all of its newest release there. */
+/** Audits every remote of a product: its chain of roots, then all of its newest release, by whom that chain leads to. */
 export async function verifyRemotes(node: Node, component: Component): Promise<readonly Audit[]> {
   const trust = trustOf(node, component)
   const audits: Audit[] = []
   for (const uri of component.uris) {
     const remote = await openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })
+    let findings: readonly Finding[] = []
     try {
       node.report({ type: 'step', step: 'verify', about: remote.label })
-      const audit = await auditRemote({ remote, trust, clock: node.clock(), report: node.report, signal: node.signal })
-      audits.push({ product: component.name, place: remote.label, error: undefined, ...audit })
+      const roots = await auditRoots(remote, trust, node.signal)
+      findings = roots.findings
+      const { authority } = roots
+      const audit = await auditRemote({
+        remote,
+        trust: { ...trust, authority },
+        clock: node.clock(),
+        report: node.report,
+        signal: node.signal,
+      })
+      audits.push({
+        product: component.name,
+        place: remote.label,
+        error: undefined,
+        ...audit,
+        bytes: roots.bytes + audit.bytes,
+        findings: [...findings, ...audit.findings],
+      })
     } catch (error) {
       if (!isPsyblobError(error) || error.code === 'interrupted') throw error
-      audits.push({ product: component.name, place: remote.label, serial: null, version: null, bytes: 0, findings: [], error })
+      audits.push({ product: component.name, place: remote.label, serial: null, version: null, bytes: 0, findings, error })
     } finally {
       await remote.close()
     }

@@ -3,6 +3,8 @@ import {
   type ChunkIndex,
   type CID,
   checkFreshness,
+  checkRootFloor,
+  checkRootLife,
   cidOf,
   documents,
   indexesOf,
@@ -84,6 +86,8 @@ export async function auditRemote(options: {
       throw new PsyblobError('not-found', `no ${name} at ${remote.label}`, { hint: 'publish again, or check the address' })
     return bytes
   }
+  const { root } = trust.authority
+  if (root !== undefined) checkRootLife(root, clock)
   const what = `pointer ${trust.channel} of ${remote.label}`
   const { pointer, cid } = verifyPointer(
     await read(documents.pointer(trust.channel), limits.pointer),
@@ -96,6 +100,7 @@ export async function auditRemote(options: {
     throw new PsyblobError('not-found', `channel ${trust.channel} of ${remote.label} has no product ${trust.product}`, {
       hint: 'psyblob publish adds it',
     })
+  checkRootFloor(root, trust.product, pointed.serial)
   const name = `manifest ${trust.product}/${pointed.serial} of ${remote.label}`
   const release = verifyRelease(
     {

@@ -13,7 +13,18 @@ export type BadRange = { readonly offset: number; readonly length: number }
 
 export type Finding = {
   readonly path: string
-  readonly problem: 'missing' | 'changed' | 'wrong size' | 'wrong type' | 'wrong mode' | 'unreadable' | 'unexpected'
+  readonly problem:
+    | 'missing'
+    | 'changed'
+    | 'wrong size'
+    | 'wrong type'
+    | 'wrong mode'
+    | 'unreadable'
+    | 'unexpected'
+    | 'malformed'
+    | 'untrusted'
+  /** What was wrong, of documents. */
+  readonly why?: string
   readonly expected?: CID
   readonly got?: CID
   /** Where it is bad, when the blob has an index that is at hand. */

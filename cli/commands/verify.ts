@@ -11,7 +11,7 @@ export class Verify extends NodeCommand {
     category: 'Operator',
     description: 'Audit: check signatures, then hash every byte again',
     details:
-      'Names each bad file, and each bad range where the chunk index is at hand. Without more words it audits the slots. A bare --store audits the local store, and a bare --remote audits each remote by reading all of the newest release there; with a value they say where these are, as everywhere. Exit status 13 when something is not what was signed, 12 when a signature does not hold.',
+      'Names each bad file, and each bad range where the chunk index is at hand. Without more words it audits the slots. A bare --store audits the local store, and a bare --remote audits each remote: its chain of roots, then all of the newest release there; with a value they say where these are, as everywhere. Exit status 13 when something is not what was signed, 12 when a signature does not hold.',
     examples: [
       ['The slots', '$0 verify'],
       ['One slot of a disk image', '$0 verify os --slot b --disk disk.img'],
@@ -48,8 +48,13 @@ export class Verify extends NodeCommand {
     for (const audit of audits) this.ui.data(auditText(audit))
     const refused = audits.find((audit) => audit.error !== undefined)?.error
     if (refused !== undefined) return exitCodes[refused.code]
-    if (audits.every((audit) => audit.findings.length === 0)) return 0
-    this.ui.say('psyblob repair mends a slot, psyblob apply the EFI partition, fetching only what is bad')
-    return exitCodes.corrupt
+    const findings = audits.flatMap((audit) => audit.findings)
+    if (findings.length === 0) return 0
+    this.ui.say(
+      wantsRemotes
+        ? 'the publisher mends a repository: psyblob publish of the same folder puts blobs back, roots come from a copy'
+        : 'psyblob repair mends a slot, psyblob apply the EFI partition, fetching only what is bad',
+    )
+    return findings.some(({ problem }) => problem === 'untrusted') ? exitCodes.untrusted : exitCodes.corrupt
   }
 }

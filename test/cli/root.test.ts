@@ -1,54 +1,15 @@
 // Roots, as typed: ceremonies by psyblob and by stock minisign, nodes that follow them, thresholds, keys that are taken away, releases that are.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { formatPointer, joinPointerFile, openSecretKey, parseSecretKeyFile, signPrehash } from '../../core/mod.ts'
 import { prehash, signatureEngine } from '../../store/crypto.ts'
-import { World } from './world.ts'
+import { Ceremony, node } from './ceremony.ts'
 
-let world: World
-const node = '--key os.pub --remote repo --slot-a a --slot-b b --esp esp'
-const sync = (more = '') => world.psyblob(`sync os ${node}${more}`)
-const sign = async (...names: readonly string[]) => {
-  for (const name of names) await world.must(`root sign root.json --key ${name}.key`)
-}
-const publishRoot = () => world.must('root publish root.json --remote repo')
-const refresh = (...names: readonly string[]) => world.must(`publish --refresh --remote repo ${keys(names)}`)
-const keys = (names: readonly string[]) => names.map((name) => `--key ${name}.key`).join(' ')
-let releases = 0
-const release = (...names: readonly string[]) => {
-  world.write('build/kernel', `kernel ${++releases}`)
-  return world.psyblob(`publish os build --remote repo ${keys(names)}`)
-}
-const state = () => JSON.parse(readFileSync(world.path('store/state.json'), 'utf8'))
-
-/** The next root, changed by these commands and signed by these. */
-async function next(changes: readonly string[], signers: readonly string[]): Promise<void> {
-  world.remove('root.json')
-  await world.must('root prepare root.json --remote repo')
-  for (const change of changes) await world.must(`root ${change}`)
-  await sign(...signers)
-  await publishRoot()
-}
-
+let world: Ceremony
 beforeEach(async () => {
-  world = new World()
-  for (const name of ['os', 'ci', 'anna', 'ben', 'cleo', 'new']) await world.must(`key new ${name} --no-password`)
-  await world.must('init repo --key os.key --repo org.example.os')
-  expect(await release('os')).toMatchObject({ code: 0 })
-  await world.must(`sync os ${node}`)
-  await world.must(
-    'root init root.json --repo org.example.os --root anna.pub --root ben.pub --root cleo.pub --release os.pub --pointer ci.pub',
-  )
+  world = await new Ceremony().begin()
 })
 afterEach(() => world.close())
-
-/** A node and a repository under root 1. */
-async function underRoot(): Promise<void> {
-  await sign('anna', 'ben', 'os')
-  await publishRoot()
-  await refresh('ci', 'os')
-  expect(await sync()).toMatchObject({ code: 0 })
-}
 
 describe('a first root', () => {
   test('needs as many keepers as it says, and the key that nodes trust so far', async () => {
@@ -56,20 +17,20 @@ describe('a first root', () => {
       code: 12,
       stderr: expect.stringContaining('is not signed'),
     })
-    await sign('anna', 'os')
+    await world.sign('anna', 'os')
     expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
       code: 12,
       stderr: expect.stringContaining('signatures by 2 of the keys'),
     })
     world.remove('root.json.minisig')
-    await sign('anna', 'ben')
+    await world.sign('anna', 'ben')
     expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
       code: 12,
       stderr: expect.stringContaining('which nodes of the channel stable trust now'),
     })
     expect(existsSync(world.path('repo/root'))).toBe(false)
-    await sign('os')
-    await publishRoot()
+    await world.sign('os')
+    await world.publishRoot()
     world.run('minisign', ['-V', '-H', '-m', 'repo/root/1.json', '-x', 'repo/root/1.minisig', '-p', 'anna.pub'])
     expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
       code: 11,
@@ -81,8 +42,8 @@ describe('a first root', () => {
     for (const name of ['anna', 'cleo', 'os'])
       world.run('minisign', ['-S', '-H', '-W', '-s', `${name}.key`, '-m', 'root.json', '-x', `${name}.sig`, '-t', `${name} agrees`])
     await world.must('root publish root.json --remote repo --signature anna.sig --signature cleo.sig --signature os.sig')
-    await refresh('ci', 'os')
-    expect(await sync()).toMatchObject({ code: 0 })
+    await world.refresh('ci', 'os')
+    expect(await world.sync()).toMatchObject({ code: 0 })
     expect((await world.must(`status os ${node} --json`)).json.root).toMatchObject({ version: 1, isExpired: false })
   })
 
@@ -97,7 +58,7 @@ describe('a first root', () => {
       world.write('root.json.minisig', lines.join('\n'))
     }
     // a key that the root names is at hand
-    await sign('anna', 'ben', 'os')
+    await world.sign('anna', 'ben', 'os')
     forge()
     expect(await world.psyblob(publish)).toMatchObject({
       code: 12,
@@ -106,7 +67,7 @@ describe('a first root', () => {
     // one that it does not name has to be given
     world.remove('root.json')
     await world.must('root init root.json --repo org.example.os --root anna.pub --root ben.pub --release new.pub --pointer ci.pub')
-    await sign('anna', 'ben', 'os')
+    await world.sign('anna', 'ben', 'os')
     const good = world.read('root.json.minisig')
     forge()
     expect(await world.psyblob(`${publish} --old-key os.pub`)).toMatchObject({
@@ -120,7 +81,7 @@ describe('a first root', () => {
       code: 12,
       stderr: expect.stringContaining('expected a signature by key'),
     })
-    await sign('new')
+    await world.sign('new')
     expect(await world.psyblob(`${publish} --old-key new.pub`)).toMatchObject({
       code: 12,
       stderr: expect.stringContaining('none of those given by --old-key'),
@@ -143,7 +104,7 @@ describe('a first root', () => {
 
   test('is signed by the key of every channel, or of those that are named', async () => {
     await world.must('publish other build --remote repo --key new.key --channel beta')
-    await sign('anna', 'ben', 'os')
+    await world.sign('anna', 'ben', 'os')
     expect(await world.psyblob('root publish root.json --remote repo')).toMatchObject({
       code: 12,
       stderr: expect.stringMatching(/not signed by key \w{16}, which nodes of the channel beta trust now/),
@@ -151,26 +112,26 @@ describe('a first root', () => {
     expect(existsSync(world.path('repo/root'))).toBe(false)
     world.copy('repo', 'copy')
     await world.must('root publish root.json --remote copy --channel stable')
-    await sign('new')
+    await world.sign('new')
     await world.must('root publish root.json --remote repo --old-key os.pub --old-key new.pub')
   })
 
   test('ends the time of the one key: nothing that it signs alone counts any more', async () => {
     const before = world.read('repo/channels/stable')
-    await underRoot()
-    const known = state()
-    expect(await release('os')).toMatchObject({ code: 2 })
+    await world.underRoot()
+    const known = world.trusted()
+    expect(await world.release('os')).toMatchObject({ code: 2 })
     world.write('repo/channels/stable', before)
-    expect(await sync()).toMatchObject({ code: 12 })
-    expect(state().roots).toEqual(known.roots)
+    expect(await world.sync()).toMatchObject({ code: 12 })
+    expect(world.trusted().roots).toEqual(known.roots)
     // also for a repository that hides its roots
     world.remove('repo/root')
-    expect(await sync()).toMatchObject({ code: 12 })
+    expect(await world.sync()).toMatchObject({ code: 12 })
   })
 
   test('is told by status, and so is that there is none', async () => {
     expect((await world.must(`status os ${node}`)).stdout).toContain('root: none; one key signs everything')
-    await underRoot()
+    await world.underRoot()
     expect((await world.must(`status os ${node}`)).stdout).toMatch(/root: 1, expires 20/)
     expect((await world.must('root show --remote repo')).stdout).toContain('2 of 3')
   })
@@ -195,12 +156,12 @@ describe('a first root', () => {
     await world.must(`publish efisys build --remote repo --key os.key`)
     expect((await world.must(`refresh os efisys --key os.pub --remote repo`)).stderr).toContain('one key signs all of os, efisys, and')
     expect((await world.must(`status os ${node} --json`)).json.root).toBeNull()
-    await underRoot()
+    await world.underRoot()
     for (const line of lines) expect((await world.must(line)).stderr).not.toContain('one key')
   })
 
   test('loses its signatures when it is changed', async () => {
-    await sign('anna')
+    await world.sign('anna')
     const changed = await world.must('root add-key root.json --role release new.pub')
     expect(changed.stderr).toContain('its signatures were of what it said before')
     expect(existsSync(world.path('root.json.minisig'))).toBe(false)
@@ -208,7 +169,7 @@ describe('a first root', () => {
 })
 
 describe('the next root', () => {
-  beforeEach(underRoot)
+  beforeEach(() => world.underRoot())
 
   test('is signed by the keepers of the one before and by its own', async () => {
     await world.must('root prepare next.json --remote repo')
@@ -220,8 +181,8 @@ describe('the next root', () => {
     expect(await world.psyblob('root publish next.json --remote repo')).toMatchObject({ code: 12 })
     await world.must('root sign next.json --key anna.key')
     await world.must('root publish next.json --remote repo')
-    expect(await sync()).toMatchObject({ code: 0 })
-    expect(JSON.parse(state().roots[0].root).version).toBe(2)
+    expect(await world.sync()).toMatchObject({ code: 0 })
+    expect(JSON.parse(world.trusted().roots[0].root).version).toBe(2)
   })
 
   test('takes a key away that was stolen, and with it what the thief raised', async () => {
@@ -235,14 +196,14 @@ describe('the next root', () => {
       'repo/channels/stable',
       joinPointerFile({ body, signatures: signPrehash({ secretKey, prehash: prehash(body), trustedComment: '' }) }),
     )
-    expect(await sync()).toMatchObject({ code: 0 })
+    expect(await world.sync()).toMatchObject({ code: 0 })
     world.write('repo/channels/stable', honest)
-    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('rollback') })
-    await next(['add-key root.json --role pointer new.pub', 'remove-key root.json --role pointer ci.pub'], ['anna', 'ben'])
-    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('untrusted') })
-    await refresh('new')
-    expect(await sync()).toMatchObject({ code: 0 })
-    expect(state().products.os.channels.stable.version).toBe(pointer.version + 1)
+    expect(await world.sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('rollback') })
+    await world.next(['add-key root.json --role pointer new.pub', 'remove-key root.json --role pointer ci.pub'], ['anna', 'ben'])
+    expect(await world.sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('untrusted') })
+    await world.refresh('new')
+    expect(await world.sync()).toMatchObject({ code: 0 })
+    expect(world.trusted().products.os.channels.stable.version).toBe(pointer.version + 1)
   })
 
   test('makes up for a release of the thief that was installed and has booted well', async () => {
@@ -268,7 +229,7 @@ describe('the next root', () => {
   })
 
   test('asks for two signatures of a release, of two keys', async () => {
-    await next(
+    await world.next(
       [
         'add-key root.json --role release/os os.pub',
         'add-key root.json --role release/os new.pub',
@@ -276,10 +237,10 @@ describe('the next root', () => {
       ],
       ['anna', 'cleo'],
     )
-    expect(await release('os', 'ci')).toMatchObject({ code: 2, stderr: expect.stringContaining('is signed by 2 of the keys') })
-    expect(await release('os', 'os', 'ci')).toMatchObject({ code: 2 })
-    expect(await release('os', 'new', 'ci')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    expect(await world.release('os', 'ci')).toMatchObject({ code: 2, stderr: expect.stringContaining('is signed by 2 of the keys') })
+    expect(await world.release('os', 'os', 'ci')).toMatchObject({ code: 2 })
+    expect(await world.release('os', 'new', 'ci')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted a')).toMatchObject({ code: 0 })
     // one signature twice is one
     const serial = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '').products.os.serial
     const name = `repo/manifests/os/${serial}.minisig`
@@ -290,26 +251,26 @@ describe('the next root', () => {
     world.write(name, `${first}${first}`)
     world.remove('store/os')
     world.remove('b')
-    expect(await sync(' --booted a')).toMatchObject({ code: 12, stderr: expect.stringContaining('got 1 that hold') })
+    expect(await world.sync(' --booted a')).toMatchObject({ code: 12, stderr: expect.stringContaining('got 1 that hold') })
   })
 
   test('takes a release back, wherever a node has it from', async () => {
-    expect(await release('os', 'ci')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    expect(await world.release('os', 'ci')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted a')).toMatchObject({ code: 0 })
     const bad = JSON.parse(world.read('repo/channels/stable').toString().split('\n')[0] ?? '').products.os
-    await next([`revoke root.json ${bad.manifest}`], ['anna', 'ben'])
-    await refresh('ci')
-    expect(await sync(' --booted b')).toMatchObject({ code: 12, stderr: expect.stringContaining('revoked') })
+    await world.next([`revoke root.json ${bad.manifest}`], ['anna', 'ben'])
+    await world.refresh('ci')
+    expect(await world.sync(' --booted b')).toMatchObject({ code: 12, stderr: expect.stringContaining('revoked') })
     expect(await world.psyblob(`apply os a --version ${bad.serial} --force ${node} --booted b`)).toMatchObject({ code: 12 })
     expect((await world.must(`status os ${node}`)).stdout).toContain('revoked')
-    expect(await release('os', 'ci')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted b')).toMatchObject({ code: 0 })
+    expect(await world.release('os', 'ci')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted b')).toMatchObject({ code: 0 })
   })
 
   test('says from which serial on', async () => {
-    await next(['set-floor root.json os 9'], ['anna', 'ben'])
-    await refresh('ci')
-    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('the least that root 2') })
+    await world.next(['set-floor root.json os 9'], ['anna', 'ben'])
+    await world.refresh('ci')
+    expect(await world.sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('the least that root 2') })
     await world.must('root prepare lower.json --remote repo')
     expect(await world.psyblob('root set-floor lower.json os 3')).toMatchObject({
       code: 2,
@@ -322,38 +283,38 @@ describe('the next root', () => {
     expect(existsSync(world.path('stick/root/1.json'))).toBe(true)
     world.remove('store')
     expect(await world.psyblob(`sync os --path stick ${node} --booted a --force`)).toMatchObject({ code: 0 })
-    expect(JSON.parse(state().roots[0].root).version).toBe(1)
+    expect(JSON.parse(world.trusted().roots[0].root).version).toBe(1)
   })
 
   test('is followed over many at once, and a slot that an old key signed is still known', async () => {
     for (let at = 0; at < 5; at++)
-      await next(at === 2 ? ['add-key root.json --role release new.pub', 'remove-key root.json --role release os.pub'] : [], [
+      await world.next(at === 2 ? ['add-key root.json --role release new.pub', 'remove-key root.json --role release os.pub'] : [], [
         'anna',
         'ben',
       ])
-    await refresh('ci')
-    expect(await sync()).toMatchObject({ code: 12 })
-    expect(await release('new', 'ci')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    await world.refresh('ci')
+    expect(await world.sync()).toMatchObject({ code: 12 })
+    expect(await world.release('new', 'ci')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted a')).toMatchObject({ code: 0 })
     const { slots } = (await world.must(`status os ${node} --booted a --json`)).json
     expect(slots).toMatchObject([
       { serial: 1, state: 'release' },
       { serial: 2, state: 'release' },
     ])
-    expect(JSON.parse(state().roots[0].root).version).toBe(6)
+    expect(JSON.parse(world.trusted().roots[0].root).version).toBe(6)
   })
 
   test('that is held back by a mirror is noticed by the pointer', async () => {
-    await next([], ['anna', 'ben'])
-    await refresh('ci')
+    await world.next([], ['anna', 'ben'])
+    await world.refresh('ci')
     world.remove('repo/root/2.json')
-    expect(await sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('gives only root 1') })
+    expect(await world.sync()).toMatchObject({ code: 12, stderr: expect.stringContaining('gives only root 1') })
   })
 
   test('that is damaged, skipped or of another repository is refused, and the one in force stays', async () => {
-    await next([], ['anna', 'ben'])
+    await world.next([], ['anna', 'ben'])
     const good = world.read('repo/root/2.json')
-    const before = state()
+    const before = world.trusted()
     for (const bad of [
       good.subarray(0, 40),
       Buffer.from(good.toString().replace('"version":2', '"version":3')),
@@ -361,11 +322,11 @@ describe('the next root', () => {
       Buffer.alloc(70_000, 'x'),
     ]) {
       world.write('repo/root/2.json', bad)
-      expect([12, 13]).toContain((await sync()).code)
-      expect(state().roots).toEqual(before.roots)
+      expect([12, 13]).toContain((await world.sync()).code)
+      expect(world.trusted().roots).toEqual(before.roots)
     }
     world.write('repo/root/2.json', good)
-    expect(await sync()).toMatchObject({ code: 0 })
+    expect(await world.sync()).toMatchObject({ code: 0 })
   })
 })
 
