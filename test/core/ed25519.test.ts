@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isStrict, publicKeyOf, signEd25519, verifyEd25519 } from '../../core/ed25519.ts'
 import { signatureEngine } from '../../store/crypto.ts'
+import { cctv, isPublishedHere, type Published, speccheck, wycheproof } from './published.ts'
 
 const root = join(import.meta.dirname, '../..')
-const published = process.env['PSYBLOB_VECTORS'] ?? join(root, '../shared/vectors')
 const hex = (text: string) => Uint8Array.from(Buffer.from(text, 'hex'))
 const accepts = (key: string, message: Uint8Array, signature: string) =>
   verifyEd25519({ publicKey: hex(key), message, signature: hex(signature) }, signatureEngine.verify)
@@ -27,30 +27,26 @@ describe('our own vectors', () => {
   )
 })
 
-if (!existsSync(published)) console.log(`no published Ed25519 vectors in ${published}: set PSYBLOB_VECTORS to run them`)
-const read = (name: string): unknown => JSON.parse(readFileSync(join(published, name), 'utf8'))
+const isAccepted = ({ publicKey, message, signature }: Published) =>
+  verifyEd25519({ publicKey, message, signature }, signatureEngine.verify)
 
-describe.skipIf(!existsSync(published))('published vectors', () => {
+describe.skipIf(!isPublishedHere)('published vectors', () => {
   test('all 151 of Wycheproof are judged as they are marked', () => {
-    type File = { testGroups: { publicKey: { pk: string }; tests: { tcId: number; msg: string; sig: string; result: string }[] }[] }
-    const tests = (read('ed25519-wycheproof.json') as File).testGroups.flatMap(({ publicKey, tests }) =>
-      tests.map((each) => ({ ...each, key: publicKey.pk })),
-    )
-    const wrong = tests.filter(({ key, msg, sig, result }) => accepts(key, hex(msg), sig) !== (result === 'valid'))
-    expect(wrong.map(({ tcId }) => tcId)).toEqual([])
-    expect(tests).toHaveLength(151)
+    const cases = wycheproof()
+    expect(cases.filter((each) => isAccepted(each) !== each.isValid).map(({ name }) => name)).toEqual([])
+    expect(cases).toHaveLength(151)
   })
   test('only case 3 of speccheck is accepted, as by libsodium', () => {
-    const cases = read('ed25519-speccheck.json') as { message: string; pub_key: string; signature: string }[]
+    const cases = speccheck()
     expect(cases).toHaveLength(12)
-    expect(cases.flatMap(({ pub_key, message, signature }, at) => (accepts(pub_key, hex(message), signature) ? [at] : []))).toEqual([3])
+    expect(cases.filter(isAccepted).map(({ name }) => name)).toEqual(['3'])
   })
   test('43 of the 914 of CCTV are accepted: none with a small-order point or a non-canonical encoding', () => {
-    const cases = read('ed25519-cctv.json') as { key: string; sig: string; msg: string; flags: string[] | null }[]
-    const accepted = cases.filter(({ key, sig, msg }) => accepts(key, Buffer.from(msg), sig))
+    const cases = cctv()
+    const accepted = cases.filter(isAccepted)
     expect(cases).toHaveLength(914)
     expect(accepted).toHaveLength(43)
-    expect(accepted.flatMap(({ flags }) => flags ?? []).filter((flag) => /^(low_order_[AR]|non_canonical_[AR])$/.test(flag))).toEqual([])
+    expect(accepted.flatMap(({ flags }) => flags).filter((flag) => /^(low_order_[AR]|non_canonical_[AR])$/.test(flag))).toEqual([])
   })
 })
 
