@@ -2,6 +2,9 @@
 export const limits = {
   pointer: 64 * 1024,
   minisig: 10 * 1024,
+  /** What fits into the lines that stock minisign reads. */
+  untrustedComment: 1003,
+  trustedComment: 8173,
   manifest: 16 * 1024 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,

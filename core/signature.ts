@@ -41,6 +41,11 @@ export function parseSignatures(text: string, what: string): readonly Signature[
     const [first = '', second = '', third = '', fourth = ''] = lines.slice(at, at + 4)
     if (!first.startsWith(untrusted) || !printable.test(first)) refuse(`line ${at + 1} is no untrusted comment of printable characters`)
     if (!third.startsWith(trusted) || !printableOrTab.test(third)) refuse(`line ${at + 3} is no trusted comment of printable characters`)
+    for (const [line, prefix, most] of [
+      [first, untrusted, limits.untrustedComment],
+      [third, trusted, limits.trustedComment],
+    ] as const)
+      if (line.length > prefix.length + most) refuse(`the ${prefix.trim().slice(0, -1)} is longer than ${most} characters`)
     const head = fromBase64(second)
     const tail = fromBase64(fourth)
     if (head?.length !== 74) return refuse(`line ${at + 2} is no signature in canonical base64`)
@@ -139,9 +144,12 @@ export type SignOptions = {
 export function signPrehash({ secretKey, prehash, trustedComment, untrustedComment }: SignOptions): string {
   const { seed, publicKey } = secretKey
   const first = untrustedComment ?? `signature from psyblob, key ${keyIdText(publicKey.id)}`
-  for (const comment of [trustedComment, first]) {
-    if (!printable.test(comment) || comment.length > 1024) {
-      throw new PsyblobError('usage', 'a comment of a signature is at most 1024 printable ASCII characters', {
+  for (const [comment, most] of [
+    [trustedComment, 1024],
+    [first, limits.untrustedComment],
+  ] as const) {
+    if (!printable.test(comment) || comment.length > most) {
+      throw new PsyblobError('usage', `this comment of a signature is at most ${most} printable ASCII characters`, {
         hint: 'leave other characters out',
       })
     }

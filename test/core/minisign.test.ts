@@ -79,6 +79,13 @@ describe('a pair of keys', () => {
   test.each(['two\nlines', 'tab\tbed', 'größe', '\u001b[31m', 'a'.repeat(1025)])('does not sign with the comment %j', (trustedComment) => {
     expect(() => signPrehash({ secretKey: key, prehash: signed, trustedComment })).toThrow(code('usage'))
   })
+  test('writes no comment that stock minisign would not read', () => {
+    const text = signPrehash({ secretKey: key, prehash: signed, trustedComment: 't'.repeat(1024), untrustedComment: 'u'.repeat(1003) })
+    expect(parseSignatures(text, what)).toHaveLength(1)
+    expect(() => signPrehash({ secretKey: key, prehash: signed, trustedComment: '', untrustedComment: 'u'.repeat(1004) })).toThrow(
+      code('usage'),
+    )
+  })
   test('is told apart by the id when another key signed, and the message names both', () => {
     const text = signPrehash({ secretKey: newSecretKey(engine), prehash: signed, trustedComment: '' })
     const [block] = parseSignatures(text, what)
