@@ -208,24 +208,24 @@ describe('the next root', () => {
 
   test('makes up for a release of the thief that was installed and has booted well', async () => {
     world.copy('repo', 'honest')
-    for (let serial = 2; serial <= 4; serial++) expect(await release('os', 'ci')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted a')).toMatchObject({ code: 0 })
+    for (let serial = 2; serial <= 4; serial++) expect(await world.release('os', 'ci')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted a')).toMatchObject({ code: 0 })
     await world.must(`mark good ${node} --booted b`)
-    expect(state().products.os).toMatchObject({ seen: { serial: 4 }, floor: 4 })
+    expect(world.trusted().products.os).toMatchObject({ seen: { serial: 4 }, floor: 4 })
     world.remove('repo')
     world.copy('honest', 'repo')
     const taken = ['release', 'pointer'].flatMap((role) => [
       `add-key root.json --role ${role} new.pub`,
       `remove-key root.json --role ${role} ${role === 'release' ? 'os' : 'ci'}.pub`,
     ])
-    await next(taken, ['anna', 'ben'])
+    await world.next(taken, ['anna', 'ben'])
     // the root is followed, and what runs is still the thief's
-    expect(await sync(' --booted b')).toMatchObject({ code: 12 })
+    expect(await world.sync(' --booted b')).toMatchObject({ code: 12 })
     await world.must(`mark good ${node} --booted b`)
-    await refresh('new')
-    expect(await release('new')).toMatchObject({ code: 0 })
-    expect(await sync(' --booted b')).toMatchObject({ code: 0 })
-    expect(state().products.os.seen.serial).toBe(2)
+    await world.refresh('new')
+    expect(await world.release('new')).toMatchObject({ code: 0 })
+    expect(await world.sync(' --booted b')).toMatchObject({ code: 0 })
+    expect(world.trusted().products.os.seen.serial).toBe(2)
   })
 
   test('asks for two signatures of a release, of two keys', async () => {

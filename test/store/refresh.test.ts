@@ -53,7 +53,7 @@ async function setRoot(version: number, release: SecretKey, by: readonly SecretK
   const content: RootContent = { repo, version, ...times, roles, floors: {}, revoked: [] }
   await writeFile(path('root.json'), formatRoot(content))
   await writeFile(path('root.json.minisig'), signed(formatRoot(content), by))
-  await publishRoot({ path: path('root.json'), signatures: [], remote: remote() })
+  await publishRoot({ path: path('root.json'), signatures: [], remote: remote(), anchors: [], channels: undefined })
 }
 
 const signed = (body: Uint8Array, by: readonly SecretKey[]) =>
