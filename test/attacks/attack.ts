@@ -22,6 +22,8 @@ export type Attack = {
   readonly bytes?: number
   /** Default: 6. */
   readonly seconds?: number
+  /** Bytes of memory that node and server may take together, above what they stand at. Default: 64 MB, twice what any case took when this was written. */
+  readonly memory?: number
   /** What puts the node right again before the good sync. */
   readonly mend?: (arena: Arena, home: string) => void
   /** The next good sync has to do without: the publisher has to mend it. */

@@ -1,10 +1,11 @@
 // Forty kinds of attack, each in every form we could think of: refused with its code, nothing changed, nothing printed raw, nothing wasted, and the next good sync works.
 import { rmSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Arena, type Mode } from './arena.ts'
 import type { Attack } from './attack.ts'
 import { contentAttacks } from './content.ts'
 import { documentAttacks } from './documents.ts'
+import { peakOf, standing } from './memory.ts'
 import { nodeAttacks } from './nodes.ts'
 import { rootAttacks } from './roots.ts'
 import { transportAttacks } from './transport.ts'
@@ -14,20 +15,24 @@ const all: readonly Attack[] = [...documentAttacks, ...contentAttacks, ...rootAt
 // biome-ignore lint/suspicious/noControlCharactersInRegex: none may be printed
 const control = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/
 
-test('there are two hundred and more', () => {
-  expect(all.reduce((sum, { modes }) => sum + (modes?.length ?? 2), 0)).toBeGreaterThanOrEqual(200)
-})
+/** How many cases there are for nodes of both kinds. */
+export const caseCount = all.reduce((sum, { modes }) => sum + (modes?.length ?? 2), 0)
 
-describe.each<Mode>(['key', 'root'])('a node that trusts a %s', (mode) => {
+/** Tries all of them on nodes that trust a key, or a root. */
+export function tryAttacks(mode: Mode): void {
   const arena = new Arena(mode)
   let count = 0
-  beforeAll(() => arena.build(), 60_000)
+  let stood = 0
+  beforeAll(async () => {
+    await arena.build()
+    stood = standing()
+  }, 60_000)
   afterAll(() => arena.close())
 
   test.each(all.filter(({ modes }) => modes?.includes(mode) ?? true).map((attack) => [`${attack.kind}: ${attack.what}`, attack] as const))(
     '%s',
     async (_, attack) => {
-      const { bend, poison, stage, code, bytes = 1_000_000, seconds = 6, clock = 0 } = attack
+      const { bend, poison, stage, code, bytes = 1_000_000, seconds = 6, memory = 64_000_000, clock = 0 } = attack
       // a case that is not done in time must not stand in the way of the others
       const home = `node${count++}`
       arena.fresh(home)
@@ -41,7 +46,7 @@ describe.each<Mode>(['key', 'root'])('a node that trusts a %s', (mode) => {
           return 'unreadable'
         }
       }
-      const before = {
+      const untouched = {
         trusted: trusted(),
         b: arena.snapshot(home, 'b'),
         a: arena.snapshot(home, 'a'),
@@ -49,20 +54,21 @@ describe.each<Mode>(['key', 'root'])('a node that trusts a %s', (mode) => {
         others: arena.snapshot('template'),
       }
       arena.now += clock
-      const outcome = await arena.attack(home, answer).finally(() => void (arena.now -= clock))
+      const { result: outcome, peak } = await peakOf(() => arena.attack(home, answer)).finally(() => void (arena.now -= clock))
 
       expect(outcome, outcome.message).toMatchObject({ code })
       expect(outcome.message).not.toMatch(control)
       if (code !== 'none') {
-        expect(arena.snapshot(home, 'b')).toBe(before.b)
-        expect(arena.snapshot(home, 'esp')).toBe(before.esp)
+        expect(arena.snapshot(home, 'b')).toBe(untouched.b)
+        expect(arena.snapshot(home, 'esp')).toBe(untouched.esp)
         if (stage === undefined) {
-          expect(arena.snapshot(home, 'a')).toBe(before.a)
-          expect(trusted()).toBe(before.trusted)
+          expect(arena.snapshot(home, 'a')).toBe(untouched.a)
+          expect(trusted()).toBe(untouched.trusted)
         }
       }
-      expect(arena.snapshot('template')).toBe(before.others)
+      expect(arena.snapshot('template')).toBe(untouched.others)
       expect(outcome.sent).toBeLessThan(bytes)
+      expect(peak - stood).toBeLessThan(memory)
       expect(outcome.milliseconds).toBeLessThan(seconds * 1000)
 
       // and nothing of it stays
@@ -73,4 +79,4 @@ describe.each<Mode>(['key', 'root'])('a node that trusts a %s', (mode) => {
     },
     30_000,
   )
-})
+}

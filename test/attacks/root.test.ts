@@ -1,0 +1,4 @@
+// Every attack, on a node that follows roots.
+import { tryAttacks } from './trial.ts'
+
+tryAttacks('root')
