@@ -11,6 +11,11 @@ export type JsonOptions = {
   readonly spaced?: boolean
 }
 
+/** Of what a message says of a field or a value: either may be as long as the document. */
+const longestQuote = 300
+
+const quoted = (text: string) => visible(text.length > longestQuote ? `${text.slice(0, longestQuote)}…` : text)
+
 const loneSurrogate = /\\ud[89a-f]/
 
 /** True when `value` is nested deeper than `levels`; looks no deeper than that. */
@@ -72,7 +77,7 @@ export function checkShape<const Schema extends v.GenericSchema>(schema: Schema,
       : strict && issue.received === 'undefined'
         ? 'missing'
         : issue.message
-  throw new PsyblobError('malformed', `${what}: ${field === null ? '' : `field ${visible(field)}: `}${visible(why)}`)
+  throw new PsyblobError('malformed', `${what}: ${field === null ? '' : `field ${quoted(field)}: `}${quoted(why)}`)
 }
 
 /**

@@ -61,7 +61,9 @@ export function joinPointerFile(file: PointerFile): Uint8Array {
 
 /** Reads the body of a pointer whose signature was verified. Throws `malformed`. */
 export function parsePointer(body: Uint8Array, what = 'pointer'): Pointer {
-  const value = parseJson(utf8Decode(body, what).slice(0, -1), { what })
+  const text = utf8Decode(body, what)
+  if (!text.endsWith('\n')) throw new PsyblobError('malformed', `${what}: does not end with a line feed`)
+  const value = parseJson(text.slice(0, -1), { what })
   const parsed = checkShape(pointer, value, what)
   if (parseTime(parsed.expires) <= parseTime(parsed.issued))
     throw new PsyblobError('malformed', `${what}: expires ${parsed.expires} before it was issued ${parsed.issued}`)

@@ -24,7 +24,11 @@ const publicKey = v.pipe(
   v.string(),
   v.rawTransform<string, PublicKey>(({ dataset, addIssue, NEVER }) => {
     try {
-      return parsePublicKey(dataset.value)
+      const key = parsePublicKey(dataset.value)
+      if (key.text === dataset.value) return key
+      // the file of it is read elsewhere: here a key has one spelling
+      addIssue({ message: 'a public key is its one line here' })
+      return NEVER
     } catch (error) {
       if (!(error instanceof PsyblobError)) throw error
       addIssue({ message: error.message })

@@ -51,7 +51,8 @@ async function readLayout(image: SquashfsReader, size: number): Promise<Squashfs
   const ends = new Offsets(mostBlocks)
   let start = inodeTable
   const onBlock = (at: number, field: number): number => {
-    const length = field & ~rawBit
+    // no number is negative here, though the operator makes it one
+    const length = (field & ~rawBit) >>> 0
     if (length > blockSize || length === 0) throw damaged(`a block of ${length} bytes`)
     if (at < superblockBytes || at + length > inodeTable) throw damaged(`a block at ${at}, outside the data`)
     if (at < start) start = at

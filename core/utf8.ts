@@ -13,6 +13,9 @@ export function utf8Decode(bytes: Uint8Array, what: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
-    throw new PsyblobError('malformed', `${what} is not UTF-8 text`, { cause })
+    throw new PsyblobError('malformed', `${what} is not UTF-8 text`, {
+      hint: 'something else lies there, or it was damaged: check the path or the address',
+      cause,
+    })
   }
 }

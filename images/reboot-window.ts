@@ -1,5 +1,5 @@
 // When a machine may reboot into an update: always, never, or a span of its day by local time.
-import { PsyblobError } from '../core/mod.ts'
+import { PsyblobError, visible } from '../core/mod.ts'
 
 /** `from` and `to` are minutes after midnight; a span whose end is not after its beginning goes on past midnight. */
 export type RebootWindow = 'always' | 'never' | { readonly from: number; readonly to: number }
@@ -13,7 +13,7 @@ export function parseRebootWindow(option: string, text: string): RebootWindow {
   const minutes = (hour: string | undefined, minute: string | undefined) => Number(hour) * 60 + Number(minute)
   const window = { from: minutes(span?.[1], span?.[2]), to: minutes(span?.[3], span?.[4]) }
   if (span !== null && window.from !== window.to) return window
-  throw new PsyblobError('usage', `${option} is always, never, or a span of the day; got ${text}`, {
+  throw new PsyblobError('usage', `${option} is always, never, or a span of the day; got ${visible(text.slice(0, 80))}`, {
     hint: 'a span is two different times such as 02:00-04:00 or 23:30-01:00, by the clock of this machine',
   })
 }

@@ -80,6 +80,8 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
 
 /** Fills `bytes` from `position` and answers how many there were before the end of the file. */
 export async function readFull(file: FileHandle, bytes: Uint8Array, position: number): Promise<number> {
+  // Node takes a number beyond those for "where the last read ended"
+  if (!Number.isSafeInteger(position + bytes.length)) return 0
   let done = 0
   while (done < bytes.length) {
     const { bytesRead } = await file.read(bytes, done, bytes.length - done, position + done)

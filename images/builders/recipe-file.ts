@@ -4,9 +4,12 @@ import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocume
 import { isPsyblobError, limits, PsyblobError, parseComposition, utf8Decode, visible } from '../../core/mod.ts'
 import { readLimited } from '../../store/mod.ts'
 import { parseDuration } from '../duration.ts'
+import { holdsItself } from './circle.ts'
 import type { KernelSource, Recipe, RecipeFile, RootSource } from './recipe.ts'
 import { type Complaint, checkWritten, type Written } from './recipe-schema.ts'
 
+/** Keys and values that a message names may be as long as the file. */
+const longestMessage = 400
 const hint = 'spec/recipe.md explains every key; spec/recipes has examples'
 
 /** The recipe in the file `path`. Throws `not-found`, `malformed` with the line. */
@@ -20,9 +23,13 @@ export async function readRecipe(path: string): Promise<Recipe> {
 /** `source` as a recipe called `what` in errors, whose relative paths begin in `dir`. Throws `malformed` with the line. */
 function parseRecipe(source: string, { what, dir }: { readonly what: string; readonly dir: string }): Recipe {
   const lineCounter = new LineCounter()
-  const document = parseDocument(source, { lineCounter, prettyErrors: false })
+  const document = parseDocument(source, { lineCounter, prettyErrors: false, logLevel: 'error' })
   const refuse = (offset: number, message: string) =>
-    new PsyblobError('malformed', `${what}, line ${Math.max(1, lineCounter.linePos(offset).line)}: ${visible(message)}`, { hint })
+    new PsyblobError(
+      'malformed',
+      `${what}, line ${Math.max(1, lineCounter.linePos(offset).line)}: ${visible(message.slice(0, longestMessage))}`,
+      { hint },
+    )
   const [error] = [...document.errors, ...document.warnings].sort((one, two) => one.pos[0] - two.pos[0])
   if (error !== undefined) throw refuse(error.pos[0], syntaxText(error.code, error.message))
   keepModes(document)
@@ -39,7 +46,9 @@ function parseRecipe(source: string, { what, dir }: { readonly what: string; rea
 
 function plainValue(document: Document, refuse: (offset: number, message: string) => PsyblobError): unknown {
   try {
-    return document.toJS()
+    const value: unknown = document.toJS()
+    if (holdsItself(value)) throw refuse(0, 'an alias within what it stands for')
+    return value
   } catch (error) {
     // aliases of aliases of aliases
     if (!(error instanceof ReferenceError)) throw error
@@ -60,6 +69,7 @@ function syntaxText(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'a key that stands here twice'
   if (code === 'TAB_AS_INDENT') return 'a tab: lines are indented with spaces'
   if (code === 'MULTIPLE_DOCS') return 'a second document: a recipe is one'
+  if (message.startsWith('Maximum call stack')) return 'nested too deeply'
   const [line = ''] = message.split('\n')
   return `${line.charAt(0).toLowerCase()}${line.slice(1)}`.replace(/[.:]$/, '')
 }

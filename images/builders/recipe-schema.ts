@@ -1,6 +1,7 @@
 // The shape of a recipe as a person writes it, with what each field is expected to be in words (spec/recipe.md 3).
 import * as v from 'valibot'
 import { nearest, parsedBy, parseName } from '../../core/mod.ts'
+import { durationOf } from '../duration.ts'
 
 type Told = Pick<v.BaseIssue<unknown>, 'type' | 'input' | 'expected' | 'received' | 'path'>
 
@@ -87,14 +88,20 @@ const file = map(
   'a map with path and one of text, from, link, folder',
 )
 
+/** As the options of the agent are: it would refuse to start. */
+const agentTime = v.pipe(
+  time,
+  v.check((written) => durationOf(written) !== undefined, expected('a time of at most 10d')),
+)
+
 const agent = map({
-  every: v.optional(time, '1h'),
-  jitter: v.optional(time, '10m'),
+  every: v.optional(agentTime, '1h'),
+  jitter: v.optional(agentTime, '10m'),
   reboot: v.optional(
     shaped(/^(always|never|([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)$/, 'always, never or a span such as 02:00-04:00'),
     'always',
   ),
-  patience: v.optional(time, '5m'),
+  patience: v.optional(agentTime, '5m'),
 })
 
 const squashfs = map({

@@ -63,13 +63,14 @@ export function parseBase(uri: string): { readonly base: URL; readonly authoriza
   const { username, password } = base
   base.username = ''
   base.password = ''
-  if (base.search !== '' || base.hash !== '') throw refuse(`the address ${visible(base.origin + base.pathname)} must have neither ? nor #`)
+  if (base.search !== '' || base.hash !== '')
+    throw refuse(`the address ${visible((base.origin + base.pathname).slice(0, 200))} must have neither ? nor #`)
   if (!base.pathname.endsWith('/')) base.pathname += '/'
   if (username === '' && password === '') return { base, authorization: undefined }
   try {
     const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
     return { base, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
   } catch {
-    throw refuse(`the credentials in the address of ${base.host} are not percent-encoded`)
+    throw refuse(`the credentials in the address of ${visible(base.host.slice(0, 255))} are not percent-encoded`)
   }
 }

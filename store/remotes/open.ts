@@ -40,7 +40,9 @@ export function openWriter(uri: string): RemoteWriter {
 /** The folder that `uri` names; undefined when it has another scheme. */
 function folderOf(uri: string): string | undefined {
   if (uri === '' || uri.includes('\0')) {
-    throw new PsyblobError('usage', `not an address: "${visible(uri)}"`, { hint: 'addresses look like https://os.example/ or ./repo' })
+    throw new PsyblobError('usage', `not an address: "${visible(uri.slice(0, 200))}"`, {
+      hint: 'addresses look like https://os.example/ or ./repo',
+    })
   }
   const kind = scheme.exec(uri)?.[1]?.toLowerCase()
   if (kind === undefined) return uri
@@ -48,11 +50,15 @@ function folderOf(uri: string): string | undefined {
   try {
     return fileURLToPath(uri)
   } catch (cause) {
-    throw new PsyblobError('usage', `not a file address: ${visible(uri)}`, { cause, hint: 'file addresses look like file:///srv/repo' })
+    throw new PsyblobError('usage', `not a file address: ${visible(uri.slice(0, 200))}`, {
+      cause,
+      hint: 'file addresses look like file:///srv/repo',
+    })
   }
 }
 
 /** An address for a message: without credentials. */
 function printable(uri: string): string {
-  return visible(uri.replace(/\/\/.*@/, '//').slice(0, 200))
+  const [from, to] = [uri.indexOf('//') + 2, uri.lastIndexOf('@') + 1]
+  return visible((from >= 2 && to > from ? uri.slice(0, from) + uri.slice(to) : uri).slice(0, 200))
 }
