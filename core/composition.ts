@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { PsyblobError } from './errors.ts'
 import { checkShape, parsedBy, parseJson } from './json.ts'
 import { limits } from './limits.ts'
-import { parseName } from './names.ts'
+import { parseName, parsePath } from './names.ts'
 
 const name = (kind: string) => parsedBy((value: string) => parseName(value, kind))
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
@@ -11,7 +11,7 @@ const place = v.union([v.strictObject({ dir: text }), v.strictObject({ device: t
 const target = v.variant('kind', [
   v.strictObject({ kind: v.literal('slots'), a: v.exactOptional(place), b: v.exactOptional(place), esp: v.exactOptional(place) }),
   v.strictObject({ kind: v.literal('esp'), esp: v.exactOptional(place) }),
-  v.strictObject({ kind: v.literal('tree'), root: text }),
+  v.strictObject({ kind: v.literal('tree'), root: text, mounts: v.exactOptional(v.pipe(v.array(parsedBy(parsePath)), v.maxLength(64))) }),
 ])
 const component = v.strictObject({
   name: name('product'),
@@ -22,6 +22,7 @@ const component = v.strictObject({
   repo: v.exactOptional(name('repository')),
   compat: v.exactOptional(name('compat')),
   'post-exec': v.exactOptional(v.boolean()),
+  allow: v.exactOptional(v.array(v.picklist(['setuid']))),
 })
 
 /** Where a slot or the EFI partition is. */
@@ -29,6 +30,7 @@ export type Place = v.InferOutput<typeof place>
 export type Target = v.InferOutput<typeof target>
 export type SlotsTarget = Extract<Target, { kind: 'slots' }>
 export type EspTarget = Extract<Target, { kind: 'esp' }>
+export type TreeTarget = Extract<Target, { kind: 'tree' }>
 /** One product of a composition. */
 export type Component = v.InferOutput<typeof component>
 

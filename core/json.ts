@@ -58,7 +58,7 @@ export function parseJson(text: string, options: JsonOptions): unknown {
   if (isDeeper(value, limits.jsonDepth)) refuse(`nested deeper than ${limits.jsonDepth} levels`)
   const compact = options.spaced === true ? compacted(text) : text
   // written anew these come out as they were, but UTF-8 has no bytes for them
-  if (loneSurrogate.test(compact.replaceAll('\\\\', ''))) refuse('half a character, a lone surrogate')
+  if (compact.includes('\\u') && loneSurrogate.test(compact.replaceAll('\\\\', ''))) refuse('half a character, a lone surrogate')
   if (JSON.stringify(value) !== compact) refuse('JSON with repeated keys, needless escapes or another spelling of a number')
   return value
 }

@@ -5,7 +5,8 @@ export const limits = {
   /** What fits into the lines that stock minisign reads. */
   untrustedComment: 1003,
   trustedComment: 8173,
-  manifest: 16 * 1024 * 1024,
+  /** 400 bytes an entry are usual, and 100,000 entries have to fit (spec/manifest.md 1). */
+  manifest: 64 * 1024 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,
   /** A recipe of an OS. */

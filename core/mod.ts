@@ -4,28 +4,36 @@ export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts
 export { ChunkTable } from './chunk-table.ts'
 export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc, grown, growth } from './chunker.ts'
 export { type CID, cidOf, digestOf, parseCid, shardOf } from './cid.ts'
-export { type Component, type EspTarget, type Place, parseComposition, type SlotsTarget, type Target } from './composition.ts'
+export {
+  type Component,
+  type EspTarget,
+  type Place,
+  parseComposition,
+  type SlotsTarget,
+  type Target,
+  type TreeTarget,
+} from './composition.ts'
 export type { RawVerify } from './ed25519.ts'
+export { type Entry, type EntryBlob, type EntrySource, type IndexBlob, indexesOf, isTree, kindOf, type Role } from './entry.ts'
 export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
 export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
 export type { Bytes, HashEngine, Hasher } from './hash.ts'
 export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
 export { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
 export { limits } from './limits.ts'
+export { comparePaths, formatManifest, type Manifest, type ManifestContent, parseManifest, sameContent } from './manifest.ts'
 export {
-  comparePaths,
-  type Entry,
-  type EntryBlob,
-  formatManifest,
-  type IndexBlob,
-  indexesOf,
-  kindOf,
-  type Manifest,
-  type ManifestContent,
-  parseManifest,
-  type Role,
-} from './manifest.ts'
-export { type DocumentName, documents, formatTime, parseName, parsePath, parseSerial, parseTime, pathTwin } from './names.ts'
+  composed,
+  type DocumentName,
+  documents,
+  formatTime,
+  parseName,
+  parsePath,
+  parseSerial,
+  parseTime,
+  pathFault,
+  pathTwin,
+} from './names.ts'
 export { nearest } from './nearest.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
@@ -66,6 +74,7 @@ export { anySigner, type Signers, soleSigner } from './signers.ts'
 export { type Compressor, readSquashfs, type SquashfsLayout, type SquashfsReader } from './squashfs.ts'
 export { defaultGroups, type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
 export type { Decompress } from './squashfs-metadata.ts'
+export { checkTree, sharedPath, treeFolder } from './tree.ts'
 export { checkTrustedComment, manifestComment, pointerComment, rootComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'
 export { visible, visibleJson } from './visible.ts'

@@ -1,6 +1,6 @@
 // Names of products, channels and documents, paths inside manifests, serials and times (spec/names.md).
 import { PsyblobError } from './errors.ts'
-import { utf8Encode } from './utf8.ts'
+import { utf8Length } from './utf8.ts'
 import { visible } from './visible.ts'
 
 const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/
@@ -29,6 +29,8 @@ export const documents = {
   rootSignature: (version: number) => `root/${parseSerial(version)}.minisig` as DocumentName,
   pointer: (channel: string) => `channels/${parseName(channel, 'channel')}` as DocumentName,
   manifest: (product: string, serial: number) => `manifests/${parseName(product, 'product')}/${parseSerial(serial)}` as DocumentName,
+  /** The same, compressed: beside a large one only. */
+  manifestXz: (product: string, serial: number) => `${documents.manifest(product, serial)}.xz` as DocumentName,
   manifestSignature: (product: string, serial: number) => `${documents.manifest(product, serial)}.minisig` as DocumentName,
 } as const
 
@@ -41,28 +43,50 @@ export function parseSerial(value: number): number {
 
 const pathLimits = { bytes: 1024, segmentBytes: 255, levels: 32 } as const
 
+/** Most paths: nothing in them that is no plain letter or sign, so that bytes are characters. */
+const plainPath = /^[ -~]*$/
+
+/** True for most of what `parsePath` takes, and for nothing that it refuses: no more than `pathLimits.segmentBytes` in all. */
+export function isPath(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= pathLimits.segmentBytes && shortPath.test(value)
+}
+
+/** As above, with 1 to 32 segments, none of them empty, `.` or `..`. */
+const shortPath = /^(?:\/(?!\.{1,2}(?:\/|$))[ -.0-~]+){1,32}$/
+
 /** A path of a manifest: absolute, `/`-separated (spec/names.md 3). Throws `malformed`. */
 export function parsePath(text: string): string {
-  const refuse = (why: string): never => {
-    throw new PsyblobError('malformed', `bad path "${visible(text.slice(0, 200))}": ${why}`)
-  }
-  if (!text.startsWith('/')) refuse('not absolute')
-  if (utf8Encode(text).length > pathLimits.bytes) refuse(`longer than ${pathLimits.bytes} bytes`)
-  const segments = text.slice(1).split('/')
-  if (segments.length > pathLimits.levels) refuse(`deeper than ${pathLimits.levels} levels`)
-  for (const segment of segments) {
-    if (segment === '') refuse('an empty segment')
-    if (segment === '.' || segment === '..') refuse('a segment that is . or ..')
-    if (utf8Encode(segment).length > pathLimits.segmentBytes) refuse(`a segment longer than ${pathLimits.segmentBytes} bytes`)
-  }
-  if (text.includes('\\')) refuse('a backslash')
-  if (visible(text) !== text) refuse('a control or invisible character')
+  const why = pathFault(text)
+  if (why !== undefined) throw new PsyblobError('malformed', `bad path "${visible(text.slice(0, 200))}": ${why}`)
   return text
+}
+
+/** What is wrong with a path; undefined when nothing is. */
+export function pathFault(text: string): string | undefined {
+  const isPlain = plainPath.test(text)
+  if (!text.startsWith('/')) return 'not absolute'
+  if ((isPlain ? text.length : utf8Length(text)) > pathLimits.bytes) return `longer than ${pathLimits.bytes} bytes`
+  const segments = text.slice(1).split('/')
+  if (segments.length > pathLimits.levels) return `deeper than ${pathLimits.levels} levels`
+  for (const segment of segments) {
+    if (segment === '') return 'an empty segment'
+    if (segment === '.' || segment === '..') return 'a segment that is . or ..'
+    if ((isPlain ? segment.length : utf8Length(segment)) > pathLimits.segmentBytes)
+      return `a segment longer than ${pathLimits.segmentBytes} bytes`
+  }
+  if (isPlain) return undefined
+  if (visible(text) !== text) return 'a control or invisible character'
+  return undefined
 }
 
 /** What two paths have in common when they would be one file on a file system that folds case or normalises (spec/names.md 3). */
 export function pathTwin(path: string): string {
-  return path.normalize('NFC').toLowerCase()
+  return composed(path).toLowerCase()
+}
+
+/** The same for a system, whose file systems tell the case of letters. */
+export function composed(path: string): string {
+  return plainPath.test(path) ? path : path.normalize('NFC')
 }
 
 const timePattern = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})Z$/

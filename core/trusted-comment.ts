@@ -8,7 +8,7 @@ import { visible } from './visible.ts'
 
 const ours = 'psyblob '
 
-export function manifestComment(manifest: ManifestHeader, cid: CID): string {
+export function manifestComment(manifest: Pick<ManifestHeader, 'repo' | 'name' | 'serial'>, cid: CID): string {
   return `${ours}type=manifest repo=${manifest.repo} name=${manifest.name} serial=${manifest.serial} cid=${cid}`
 }
 
