@@ -1,8 +1,9 @@
 // The local store (/var/psyblob): manifests by serial with latest/current/previous links, chunk indexes, nothing a slot already has (spec/store.md).
-import { lstat, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { constants, copyFile, lstat, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CID, cidOf, isPsyblobError, limits, PsyblobError, parseName, parseSerial, shardOf } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { cidOfFile } from './file-cid.ts'
 import { flushFolder, hasCode, isTemporary, makeFolder, readLimited, temporaryBeside, translated, writeWhole } from './files.ts'
 
 export const links = ['latest', 'current', 'previous'] as const
@@ -88,6 +89,51 @@ export class LocalStore {
     if (got !== cid)
       throw new PsyblobError('corrupt', `storing a blob: expected ${cid}, got ${got}`, { hint: 'run the same command again' })
     await writeWhole(this.blobPath(cid), bytes)
+  }
+
+  /** True when a blob is there with that size: its bytes are checked by whoever uses them. */
+  async hasBlob(cid: CID, size: number): Promise<boolean> {
+    try {
+      const state = await lstat(this.blobPath(cid))
+      return state.isFile() && state.size === size
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return false
+      throw translated(error, `reading ${this.blobPath(cid)}`)
+    }
+  }
+
+  /** Makes a blob of what `make` puts at the path it is given, if it says that this is one. Not flushed: what is lost is fetched again. */
+  async adoptBlob(cid: CID, make: (temporary: string) => boolean | Promise<boolean>): Promise<boolean> {
+    const path = this.blobPath(cid)
+    const temporary = temporaryBeside(path)
+    try {
+      await makeFolder(dirname(path))
+      const isBlob = await make(temporary)
+      if (isBlob) await rename(temporary, path)
+      return isBlob
+    } catch (error) {
+      throw translated(error, `writing ${path}`)
+    } finally {
+      await rm(temporary, { force: true })
+    }
+  }
+
+  /** Copies a blob to where a person wants it, durably and whole or not at all; its bytes are checked. */
+  async takeBlob(cid: CID, to: string): Promise<void> {
+    const temporary = temporaryBeside(to)
+    try {
+      await copyFile(this.blobPath(cid), temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+      if (cidOfFile(temporary) !== cid)
+        throw new PsyblobError('corrupt', `what was copied to ${to} is not ${cid}`, { hint: 'run the same command again' })
+      const file = await open(temporary, 'r+')
+      await file.chmod(0o644)
+      await file.sync().finally(() => file.close())
+      await rename(temporary, to)
+    } catch (error) {
+      throw translated(error, `writing ${to}`)
+    } finally {
+      await rm(temporary, { force: true })
+    }
   }
 
   /** Removes every blob not in `keep`, every manifest not in `serials`, and unfinished files; answers what went. With `dryRun` nothing goes. */

@@ -15,13 +15,14 @@ import {
   parseManifest,
   type Report,
   type SecretKey,
+  sameContent,
   utf8Encode,
 } from '../core/mod.ts'
 import { type Authority, knownBy } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
 import { openPublisher, requireKeys, signRelease } from './publisher.ts'
-import { releaseFiles } from './release-folder.ts'
+import { describe, type TreeCounts } from './release-content.ts'
 import type { RemoteWriter } from './remote.ts'
 import { currentPointer, list, readListing, repositoryName, signPointer } from './repository.ts'
 import { verifyManifest } from './signed.ts'
@@ -35,6 +36,13 @@ export type PublishOptions = {
   readonly keys: readonly SecretKey[]
   readonly channel: string
   readonly compat: string
+  /** What the folder is. Undefined: what the release before was, else what it looks like. */
+  readonly kind?: 'tree' | 'slots' | undefined
+  /** Path of a file of the tree that is run after it was installed. */
+  readonly postExec?: string | undefined
+  /** Of a tree: a file that says which files are under which licence, and a folder of source packages. */
+  readonly licenceMap?: string | undefined
+  readonly sources?: string | undefined
   /** A label for people; without one it is the time. */
   readonly version: string | undefined
   readonly description: string | undefined
@@ -60,6 +68,8 @@ export type Published = {
   readonly expires: string
   readonly bytes: { readonly total: number; readonly uploaded: number }
   readonly blobs: { readonly total: number; readonly uploaded: number }
+  /** How many there are of each kind; null when it is for slots. */
+  readonly tree: TreeCounts | null
 }
 
 /** Publishes every file below `dir` as the next release of `product`; the same content again changes nothing. Errors: `conflict`, `untrusted`, `not-found`, `usage`. */
@@ -70,13 +80,11 @@ export async function publish(options: PublishOptions): Promise<Published> {
   const { authority } = publisher
   requireKeys(publisher, { product, channel })
   const start = await currentPointer(remote, { repo, channel, publisher })
-  const files = await releaseFiles(options.dir)
   const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
   const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed)
-
-  report({ type: 'step', step: 'hash', about: `${files.length} files` })
   const uploads = new Uploads(remote, { report, signal })
-  const records = await uploads.describe(files, current)
+  const described = await describe(options, { uploads, current })
+  const { records, tree } = described
   const content: ManifestContent = {
     repo,
     name: product,
@@ -85,13 +93,13 @@ export async function publish(options: PublishOptions): Promise<Published> {
     compat: options.compat,
     key: keys[0]?.publicKey.text ?? null,
     remotes: options.remotes.length > 0 ? [...options.remotes] : (current?.remotes ?? []),
-    'post-exec': null,
+    'post-exec': options.postExec ?? null,
     records,
   }
   if (current !== undefined && start !== undefined && pointed !== undefined && sameContent(content, current)) {
     const { version, expires } = start.pointer
     // a repository that lost blobs is mended by the same words
-    const mended = await uploads.send({ hashed: true })
+    const mended = await uploads.send({ hashed: true }).finally(() => described.close())
     const bytes = { total: current.size, uploaded: mended.bytes }
     return {
       changed: false,
@@ -105,11 +113,12 @@ export async function publish(options: PublishOptions): Promise<Published> {
       expires,
       bytes,
       blobs: { total: uploads.count, uploaded: mended.blobs },
+      tree,
     }
   }
 
   report({ type: 'step', step: 'upload' })
-  const uploaded = await uploads.send({ hashed: false })
+  const uploaded = await uploads.send({ hashed: false }).finally(() => described.close())
   signal?.throwIfAborted()
 
   report({ type: 'step', step: 'sign' })
@@ -125,10 +134,12 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const before = await newestManifest(remote, product, authority, pointed?.serial ?? 0)
     const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
-    const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created: formatTime(now) })
-    const manifest = parseManifest(body, `manifest ${product}/${serial}`)
+    const created = formatTime(now)
+    const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created })
     const cid = cidOf(blake3().digest(body))
-    const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment: manifestComment(manifest, cid) })
+    const trustedComment = manifestComment({ repo, name: product, serial }, cid)
+    const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment })
+    const size = records.reduce((sum, { bin }) => sum + (bin?.size ?? 0), 0)
     const release: PointedRelease = { serial, manifest: cid, size: body.length }
     // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
     await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
@@ -144,16 +155,14 @@ export async function publish(options: PublishOptions): Promise<Published> {
       days: options.days,
     })
     await remote.replace(documents.pointer(channel), pointer, start?.bytes)
-    await list(remote, repo, product, { serial, version: label, created: manifest.created, manifest: cid, size: manifest.size }).catch(
-      (error: unknown) => {
-        // the release is out; the listing is for people and the next publish mends it
-        if (!isPsyblobError(error)) throw error
-        report({ type: 'warning', text: `index.json was not updated: ${error.message}` })
-      },
-    )
+    await list(remote, repo, product, { serial, version: label, created, manifest: cid, size }).catch((error: unknown) => {
+      // the release is out; the listing is for people and the next publish mends it
+      if (!isPsyblobError(error)) throw error
+      report({ type: 'warning', text: `index.json was not updated: ${error.message}` })
+    })
     await remote.tidy()
     const expires = formatTime(now + options.days * 24 * 60 * 60 * 1000)
-    const bytes = { total: manifest.size, uploaded: uploaded.bytes }
+    const bytes = { total: size, uploaded: uploaded.bytes }
     return {
       changed: true,
       repo,
@@ -166,16 +175,11 @@ export async function publish(options: PublishOptions): Promise<Published> {
       expires,
       bytes,
       blobs: { total: uploads.count, uploaded: uploaded.blobs },
+      tree,
     }
   } finally {
     await held.release()
   }
-}
-
-function sameContent(content: ManifestContent, current: Manifest): boolean {
-  const { serial, previous, created } = current
-  const whole = (value: ManifestContent) => Buffer.from(formatManifest({ ...value, serial, previous, created }))
-  return whole(content).equals(whole(current))
 }
 
 /** The manifest that a pointer names, which vouches for it by its CID. */

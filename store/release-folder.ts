@@ -65,6 +65,10 @@ export async function releaseFiles(dir: string): Promise<readonly ReleaseFile[]>
       const state = await lstat(source).catch((error: unknown) => {
         throw hasCode(error, 'ENOENT') ? changedWhileRead(source, error) : translated(error, `reading ${source}`)
       })
+      if (name.includes('\\'))
+        throw new PsyblobError('usage', `${visible(source)} has a backslash in its name, which separates on some file systems`, {
+          hint: 'rename it; a system that has such names is published with --tree',
+        })
       if (state.isDirectory()) await visit(source, path)
       else if (state.isFile())
         found.push({ path: parsePath(path), source, size: state.size, executable: (state.mode & 0o111) !== 0, role: roleOf(path) })

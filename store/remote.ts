@@ -39,6 +39,13 @@ export interface RemoteWriter extends Remote {
   has(cid: CID, size: number, options?: { readonly hashed?: boolean }): Promise<boolean>
   /** Stores a blob that must hash to `cid`: `corrupt` otherwise, and nothing is kept. Storing it twice changes nothing. */
   put(cid: CID, bytes: Bytes): Promise<void>
+  /** Those of `blobs` that are not there with that size, and with `hashed` the right bytes. `onBytes` hears of what was looked at. */
+  lacking(
+    blobs: Iterable<{ readonly cid: CID; readonly size: number }>,
+    options: ReadOptions & { readonly hashed: boolean; readonly onBytes: (bytes: number) => void },
+  ): Promise<ReadonlySet<CID>>
+  /** Stores many small blobs as `put` does, each `bytes` valid until the next is asked for. All are durable when it ends. */
+  putMany(blobs: Iterable<{ readonly cid: CID; readonly bytes: Uint8Array }>, options: ReadOptions): Promise<void>
   /** Copies a file of this machine, as cheaply as the file system can, before it is known which blob it is. */
   stage(path: string): Promise<Staged>
   /** Stores a document if what lies there now equals `expected` (undefined: nothing lies there), else `conflict`. */

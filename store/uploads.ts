@@ -1,11 +1,11 @@
 // The blobs of a release on their way to a repository: copied there, hashed and cut from the copy, named when it is known what they are.
 import { stat } from 'node:fs/promises'
-import { type Bytes, type CID, type Entry, isPsyblobError, type Manifest, type Report } from '../core/mod.ts'
+import { type Bytes, type CID, type EntryBlob, isPsyblobError, type Report } from '../core/mod.ts'
 import { hasCode } from './files.ts'
 import { indexTree } from './index-tree.ts'
 import { changedWhileRead, fileBytes, type Ingested, ingest } from './ingest.ts'
-import { isWorthCutting, type ReleaseFile } from './release-folder.ts'
 import type { RemoteWriter, Staged } from './remote.ts'
+import { SmallFiles, smallFile } from './small-files.ts'
 
 /** Smaller files are quicker read twice than copied first. */
 const stagedAbove = 1024 * 1024
@@ -13,13 +13,21 @@ const stagedAbove = 1024 * 1024
 type Upload = {
   readonly cid: CID
   readonly size: number
-  /** Where it comes from, for messages. */
+  /** Where it comes from; for bytes that came of a file, that file. */
   readonly path: string
-  readonly bytes: () => Bytes
+  /** Undefined for those of the file itself. */
+  readonly bytes: Uint8Array | undefined
   readonly staged: Staged | undefined
 }
 
 export type UploadOptions = { readonly report: Report; readonly signal: AbortSignal | undefined }
+type FileOptions = {
+  readonly chunked: boolean
+  /** The repository has it already, by all appearances: it is hashed where it lies. */
+  readonly isLikely: boolean
+  readonly size: number
+  readonly onBytes: (bytes: number) => void
+}
 
 export class Uploads {
   readonly #remote: RemoteWriter
@@ -36,26 +44,34 @@ export class Uploads {
     return this.#blobs.size
   }
 
-  /** The entries of `files`. What the `current` release has with that size is hashed where it lies: most of it is there already. */
-  async describe(files: readonly ReleaseFile[], current: Manifest | undefined): Promise<readonly Entry[]> {
-    const { report } = this.#options
-    const total = files.reduce((sum, file) => sum + file.size, 0)
-    const records: Entry[] = []
-    let done = 0
-    const onBytes = (bytes: number) => {
-      done += bytes
-      report({ type: 'bytes', done, total })
-    }
+  /** A file that was hashed already. */
+  known(cid: CID, size: number, path: string): void {
+    if (!this.#blobs.has(cid)) this.#blobs.set(cid, { cid, size, path, bytes: undefined, staged: undefined })
+  }
+
+  /** Hashes a file, and cuts it when it is worth that; answers its blob as a manifest names it. */
+  async file(path: string, { chunked, isLikely, size: stated, onBytes }: FileOptions): Promise<EntryBlob> {
+    const { signal } = this.#options
+    const before = await stateOf(path)
+    const staged = !isLikely && stated > stagedAbove ? await this.#remote.stage(path) : undefined
+    let ingested: Ingested
     try {
-      for (const file of files) {
-        const isLikely = current?.records.some(({ path, bin }) => path === file.path && bin?.size === file.size) === true
-        records.push(await this.#describe(file, { isStaged: !isLikely && file.size > stagedAbove, onBytes }))
-      }
+      ingested = await ingest(staged?.path ?? path, { chunked, onBytes, signal })
     } catch (error) {
-      await this.#drop()
-      throw error
+      await staged?.drop()
+      throw hasCode(error, 'ENOENT') ? changedWhileRead(path, error) : error
     }
-    return records
+    const { cid, size, index } = ingested
+    if ((await stateOf(path)) !== before) {
+      await staged?.drop()
+      throw changedWhileRead(path, undefined)
+    }
+    if (this.#blobs.has(cid)) await staged?.drop()
+    else this.#blobs.set(cid, { cid, size, path, bytes: undefined, staged })
+    const tree = index === undefined ? undefined : indexTree(index.bytes)
+    for (const { cid: name, bytes } of tree?.blobs ?? [])
+      this.#blobs.set(name, { cid: name, size: bytes.length, path, bytes, staged: undefined })
+    return { cid, size, ...(tree === undefined ? {} : { index: tree.index }) }
   }
 
   /**
@@ -64,75 +80,53 @@ export class Uploads {
    */
   async send({ hashed }: { readonly hashed: boolean }): Promise<{ readonly bytes: number; readonly blobs: number }> {
     const { report, signal } = this.#options
-    const total = [...this.#blobs.values()].reduce((sum, blob) => sum + blob.size, 0)
     const sum = { bytes: 0, blobs: 0 }
+    let total = [...this.#blobs.values()].reduce((all, blob) => all + blob.size, 0)
     let done = 0
+    const onBytes = (bytes: number) => {
+      done += bytes
+      report({ type: 'bytes', done, total })
+    }
     try {
-      for (const blob of this.#blobs.values()) {
+      const lacking = await this.#remote.lacking(this.#blobs.values(), { hashed, signal, onBytes: hashed ? onBytes : () => undefined })
+      const missing = [...this.#blobs.values()].filter(({ cid }) => lacking.has(cid))
+      for (const { size } of missing) sum.bytes += size
+      sum.blobs = missing.length
+      if (!hashed) total = sum.bytes
+      const isSmall = ({ size, staged }: Upload) => size <= smallFile && staged === undefined
+      await this.#putSmall(missing.filter(isSmall), onBytes)
+      for (const blob of missing.filter((one) => !isSmall(one))) {
         signal?.throwIfAborted()
-        if (!(await this.#remote.has(blob.cid, blob.size, { hashed }))) {
-          await this.#put(blob, (sent) => report({ type: 'bytes', done: done + sent, total }))
-          sum.bytes += blob.size
-          sum.blobs++
-        }
-        done += blob.size
-        report({ type: 'bytes', done, total })
+        await this.#put(blob, onBytes)
       }
     } finally {
-      await this.#drop()
+      await this.drop()
     }
     return sum
   }
 
-  async #describe(
-    file: ReleaseFile,
-    { isStaged, onBytes }: { readonly isStaged: boolean; readonly onBytes: (bytes: number) => void },
-  ): Promise<Entry> {
-    const { signal } = this.#options
-    const { source } = file
-    const before = await stateOf(source)
-    const staged = isStaged ? await this.#remote.stage(source) : undefined
-    let ingested: Ingested
-    try {
-      ingested = await ingest(staged?.path ?? source, { chunked: isWorthCutting(file.role), onBytes, signal })
-    } catch (error) {
-      await staged?.drop()
-      throw hasCode(error, 'ENOENT') ? changedWhileRead(source, error) : error
-    }
-    const { cid, size, index } = ingested
-    if ((await stateOf(source)) !== before) {
-      await staged?.drop()
-      throw changedWhileRead(source, undefined)
-    }
-    if (this.#blobs.has(cid)) await staged?.drop()
-    else this.#blobs.set(cid, { cid, size, path: source, bytes: () => fileBytes(source, { signal }), staged })
-    const tree = index === undefined ? undefined : indexTree(index.bytes)
-    for (const { cid: name, bytes } of tree?.blobs ?? []) {
-      const one = async function* () {
-        yield bytes
+  async #putSmall(blobs: readonly Upload[], onBytes: (bytes: number) => void): Promise<void> {
+    const files = new SmallFiles()
+    let path = ''
+    const given = function* () {
+      for (const blob of blobs) {
+        path = blob.path
+        yield { cid: blob.cid, bytes: blob.bytes ?? files.read(path, { size: blob.size }) }
+        onBytes(blob.size)
       }
-      this.#blobs.set(name, { cid: name, size: bytes.length, path: source, bytes: one, staged: undefined })
     }
-    return {
-      path: file.path,
-      role: file.role,
-      mod: 0o100000 | (file.executable ? 0o755 : 0o644),
-      uid: 0,
-      gid: 0,
-      target: null,
-      licence: null,
-      bin: { cid, size, ...(tree === undefined ? {} : { index: tree.index }) },
-      ccs: null,
-    }
+    await this.#remote.putMany(given(), this.#options).catch((error: unknown) => {
+      throw isPsyblobError(error, 'corrupt') ? changedWhileRead(path, error) : error
+    })
   }
 
-  async #put({ cid, path, bytes, staged }: Upload, onSent: (bytes: number) => void): Promise<void> {
+  async #put({ cid, path, bytes, staged }: Upload, onBytes: (bytes: number) => void): Promise<void> {
     if (staged !== undefined) return staged.keep(cid)
-    let sent = 0
+    const { signal } = this.#options
     const counted = async function* (): Bytes {
-      for await (const piece of bytes()) {
-        sent += piece.length
-        onSent(sent)
+      if (bytes !== undefined) return yield bytes
+      for await (const piece of fileBytes(path, { signal })) {
+        onBytes(piece.length)
         yield piece
       }
     }
@@ -142,7 +136,7 @@ export class Uploads {
   }
 
   /** Copies that were not kept are not needed. */
-  async #drop(): Promise<void> {
+  async drop(): Promise<void> {
     for (const { staged } of this.#blobs.values()) await staged?.drop()
   }
 }

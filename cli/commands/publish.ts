@@ -30,6 +30,10 @@ export class Publish extends BaseCommand {
   compat = Option.String('--compat', { description: `Kind of machine it is for (${defaultCompat()})` })
   hints = Option.Array('--mirror', { description: 'Address where nodes may find it: a hint in the manifest' })
   expires = Option.String('--expires', '7', { description: 'Days until the pointer expires' })
+  tree = Option.Boolean('--tree', { description: 'The folder is a system: entries as they are (--no-tree: it is for slots)' })
+  licenceMap = Option.String('--licence-map', { description: 'Of a tree: which files are under which licence, and where their source is' })
+  sources = Option.String('--sources', { description: 'Of a tree: folder of source packages' })
+  postExec = Option.String('--post-exec', { description: 'A file of the tree that is run after it was installed' })
   isRefresh = Option.Boolean('--refresh', false, { description: 'Only sign the pointer again' })
   passwordFile = Option.String('--password-file', { description: 'Read the password from a file' })
 
@@ -78,21 +82,38 @@ export class Publish extends BaseCommand {
       version: this.version,
       description: this.description,
       remotes: this.hints ?? [],
+      kind: this.#kind(),
+      postExec: this.postExec,
+      licenceMap: this.licenceMap,
+      sources: this.sources,
       now,
       days,
       report: this.ui.report,
       signal: this.signal,
     })
     this.ui.json(published)
-    const { serial, version, changed, bytes, blobs, expires } = published
+    const { serial, version, changed, bytes, blobs, expires, tree } = published
+    const asTree =
+      tree === null
+        ? ''
+        : ` as a tree of ${countText(tree.files, 'file')}, ${countText(tree.folders, 'folder')} and ${countText(tree.links, 'link')}${tree.unlicensed === 0 || tree.unlicensed === tree.files ? '' : ` (of ${countText(tree.unlicensed, 'file')} neither licence nor source is known)`}`
     if (!changed) {
       this.ui.data(
-        `${named} ${serial} (${visible(version)}) has this content already: ${bytes.uploaded === 0 ? 'nothing changed' : `${countText(blobs.uploaded, 'missing blob')} put back`}\n`,
+        `${named} ${serial} (${visible(version)}) has this content already${asTree}: ${bytes.uploaded === 0 ? 'nothing changed' : `${countText(blobs.uploaded, 'missing blob')} put back`}\n`,
       )
       this.ui.say(`the pointer expires ${expires}; psyblob publish --refresh signs it again`)
     } else
       this.ui.data(
-        `${named} ${serial} (${visible(version)}) published to ${channel}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written, expires ${expires}\n`,
+        `${named} ${serial} (${visible(version)}) published to ${channel}${asTree}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written, expires ${expires}\n`,
       )
+  }
+  #kind(): 'tree' | 'slots' | undefined {
+    const isAsked = this.postExec !== undefined || this.licenceMap !== undefined || this.sources !== undefined
+    if (this.tree === false && isAsked)
+      throw new PsyblobError('usage', '--post-exec, --licence-map and --sources are for trees, and --no-tree says that it is none', {
+        hint: 'leave one of them out',
+      })
+    if (this.tree === false) return 'slots'
+    return this.tree === true || isAsked ? 'tree' : undefined
   }
 }

@@ -1,11 +1,11 @@
 // `build rootfs`: a root file system as one tar file, the same bytes for the same recipe and repositories.
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { globTest } from '../../store/mod.ts'
 import { alpineParts, alpinePrograms, alpineTar } from './alpine.ts'
 import type { Artifact, BuildContext, RootEntry } from './builder.ts'
 import { cached } from './cache.ts'
 import { debianParts, debianPrograms, debianTar } from './debian.ts'
-import { globTest } from './glob.ts'
 import { layOver, recipeEntries } from './overlay.ts'
 import { plainPrograms, plainTar } from './plain.ts'
 import type { Recipe } from './recipe.ts'

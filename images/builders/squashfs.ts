@@ -1,10 +1,9 @@
 // `build squashfs`: a squashfs of a tar file or a folder, the same bytes whatever the number of processors, the folder and the hour.
 import { constants, copyFile, open, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { translated } from '../../store/mod.ts'
+import { globTest, translated } from '../../store/mod.ts'
 import type { Artifact, BuildContext } from './builder.ts'
 import { cached } from './cache.ts'
-import { globTest } from './glob.ts'
 import { plainTar } from './plain.ts'
 import type { Recipe } from './recipe.ts'
 import { treeOf, writeTar } from './root-tar.ts'

@@ -1,5 +1,5 @@
 // What building leaves in a root file system and no image wants: secrets that would be everybody's, names, times, caches (spec/recipe.md 6).
-import { globTest } from './glob.ts'
+import { globTest } from '../../store/mod.ts'
 import { type RootTree, rootNode } from './root-tree.ts'
 
 /** Taken out with everything below. */

@@ -1,7 +1,8 @@
 // A repository in a folder of this machine: a USB stick, a network mount, what a web server serves.
 import { constants, copyFile, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type Bytes, type CID, cidOf, type DocumentName, isPsyblobError, PsyblobError, shardOf } from '../../core/mod.ts'
+import { setImmediate } from 'node:timers/promises'
+import { type Bytes, type CID, cidOf, type DocumentName, isPsyblobError, PsyblobError } from '../../core/mod.ts'
 import { blake3 } from '../blake3.ts'
 import { borrow, giveBack } from '../buffers.ts'
 import {
@@ -18,7 +19,9 @@ import {
 } from '../files.ts'
 import { type Lock, lock } from '../lock.ts'
 import type { Range, ReadOptions, RemoteWriter, Staged } from '../remote.ts'
+import { SmallFiles, smallFile } from '../small-files.ts'
 import { checkedBlob } from '../whole.ts'
+import { blobName, type GivenBlob, isThere, putMany, type SizedBlob } from './dir-many.ts'
 
 const pieceBytes = 256 * 1024
 const incomplete = 'the folder is damaged or incomplete: psyblob verify --remote says what is missing'
@@ -102,6 +105,43 @@ export class DirRemote implements RemoteWriter {
     })
     // names of channels do not begin with a dot: temporary files and notes of file managers do
     return names.filter((name) => !name.startsWith('.')).sort()
+  }
+
+  async lacking(
+    blobs: Iterable<SizedBlob>,
+    { hashed, onBytes, signal }: ReadOptions & { readonly hashed: boolean; readonly onBytes: (bytes: number) => void },
+  ): Promise<ReadonlySet<CID>> {
+    const missing = new Set<CID>()
+    const small = new SmallFiles()
+    let since = 0
+    for (const blob of blobs) {
+      const { cid, size } = blob
+      const isRight = !isThere(this.#dir, blob)
+        ? false
+        : !hashed || (size > smallFile ? await this.has(cid, size, { hashed }) : this.#isSmall(small, blob))
+      if (!isRight) missing.add(cid)
+      onBytes(size)
+      // now and then others get a turn
+      since += hashed ? size + 20_000 : 20_000
+      if (since < 16 * smallFile) continue
+      since = 0
+      await setImmediate(undefined, { signal })
+    }
+    return missing
+  }
+
+  /** What cannot be read any more is as good as absent. */
+  #isSmall(files: SmallFiles, { cid, size }: SizedBlob): boolean {
+    try {
+      return cidOf(blake3().digest(files.read(this.#path(cid), { size }))) === cid
+    } catch (error) {
+      if (isPsyblobError(error, 'corrupt', 'conflict')) return false
+      throw error
+    }
+  }
+
+  putMany(blobs: Iterable<GivenBlob>, { signal }: ReadOptions): Promise<void> {
+    return putMany(this.#dir, blobs, { label: this.label, signal })
   }
 
   async hold(): Promise<Lock> {
@@ -268,8 +308,4 @@ export class DirRemote implements RemoteWriter {
       await file.close()
     }
   }
-}
-
-function blobName(cid: CID): string {
-  return `blobs/${shardOf(cid)}/${cid}`
 }

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BuildContext, RootEntry } from '../../../images/builders/builder.ts'
-import { globTest } from '../../../images/builders/glob.ts'
 import { layOver } from '../../../images/builders/overlay.ts'
 import { treeOf, writeTar } from '../../../images/builders/root-tar.ts'
 import { RootTree, rootNode } from '../../../images/builders/root-tree.ts'
 import { removeTraces } from '../../../images/builders/traces.ts'
 import { openRun } from '../../../images/run.ts'
+import { globTest } from '../../../store/glob.ts'
 
 let dir: string
 let context: BuildContext

@@ -1,4 +1,4 @@
-// Patterns for paths of a root file system, as a recipe's `exclude` has them (spec/recipe.md 5).
+// Patterns for paths of a root file system, as a recipe's `exclude` and a licence map have them (spec/recipe.md 5, manifest.md 9).
 
 /**
  * Tests for paths without a slash at the start. `*` and `?` stay within one name, `**` does not, `[a-z]` is one character of these.
