@@ -6,16 +6,17 @@ import { bootedOf } from './booted.ts'
 import { mark } from './choice.ts'
 import { dueTrial, type EfiResult, syncEfi } from './efi-product.ts'
 import type { Failing } from './health.ts'
-import { installableOf, type Node, prepareStore, recordAttempt, reloadTrust } from './node.ts'
+import { type Node, prepareStore, recordAttempt, reloadTrust } from './node.ts'
 import { isRebootDue } from './pending.ts'
 import { untilReboot } from './reboot-window.ts'
 import { type Synced, sync } from './sync.ts'
+import { syncTree, type TreeResult } from './tree/tree-product.ts'
 import { endWatchdog } from './watchdog.ts'
 
 export type AgentResult = {
   /** The check that did not pass; undefined when all did. */
   readonly failing: Failing | undefined
-  readonly synced: readonly (Synced | EfiResult)[]
+  readonly synced: readonly (Synced | EfiResult | TreeResult)[]
   /** The first thing that went wrong in the last round. */
   readonly error: PsyblobError | undefined
   readonly rebooting: boolean
@@ -28,9 +29,10 @@ const longestWait = 5 * 60_000
 export async function runAgent(node: Node, options: AgentOptions, surroundings: AgentSurroundings): Promise<AgentResult> {
   const { once, every, jitter } = options
   const { random, sleep } = surroundings
-  const all = installableOf(node, [])
-  const [components, loaders] = [all.filter(({ target }) => target.kind === 'slots'), all.filter(({ target }) => target.kind === 'esp')]
-  const agent: Agent = { node, components, loaders, options, surroundings, passedOver: new Map() }
+  const all = node.components
+  const ofKind = (kind: Component['target']['kind']) => all.filter(({ target }) => target.kind === kind)
+  const [components, loaders, trees] = [ofKind('slots'), ofKind('esp'), ofKind('tree')]
+  const agent: Agent = { node, components, loaders, trees, options, surroundings, passedOver: new Map() }
   await attempted(agent, undefined, () => prepareStore(node))
   await noticeBoot(agent)
   // a slot that no reboot leads away from is not left to the watchdog: it would be reset for ever
@@ -59,14 +61,15 @@ export async function runAgent(node: Node, options: AgentOptions, surroundings: 
 }
 
 async function syncAll(agent: Agent, isHealthy: boolean): Promise<Pick<AgentResult, 'synced' | 'error'>> {
-  const { node, components, loaders, surroundings } = agent
+  const { node, components, loaders, trees, surroundings } = agent
   // an operator may have followed a root meanwhile
   await attempted(agent, undefined, () => reloadTrust(node))
-  const synced: (Synced | EfiResult)[] = []
+  const synced: (Synced | EfiResult | TreeResult)[] = []
   let first: PsyblobError | undefined
-  for (const component of [...components, ...loaders]) {
+  for (const component of [...components, ...loaders, ...trees]) {
     const result = await attempted(agent, component.name, async () => {
       if (component.target.kind === 'esp') return syncEfi(node, component, { dryRun: false, force: false, path: undefined })
+      if (component.target.kind === 'tree') return syncTree(node, component, { dryRun: false, force: false, path: undefined })
       // a mark that could not be written comes again before anything is installed beside it
       const booted = isHealthy ? await bootedOf(node, component) : undefined
       if (booted?.isGood === false && !booted.isAvoided) await mark(node, component, 'good', booted.slot)

@@ -4,6 +4,7 @@ import type { EfiResult } from './efi-product.ts'
 import type { Node } from './node.ts'
 import type { RebootWindow } from './reboot-window.ts'
 import type { Synced } from './sync.ts'
+import type { TreeResult } from './tree/tree-product.ts'
 
 /** All times are milliseconds. */
 export type AgentOptions = {
@@ -27,7 +28,7 @@ export type AgentSurroundings = {
   readonly sleep: (milliseconds: number, signal: AbortSignal | undefined) => Promise<void>
   readonly say: (text: string) => void
   readonly tell: (error: PsyblobError, product: string) => void
-  readonly synced: (result: Synced | EfiResult) => void
+  readonly synced: (result: Synced | EfiResult | TreeResult) => void
 }
 
 export type Agent = {
@@ -35,6 +36,8 @@ export type Agent = {
   /** Products with slots, and those of the EFI partition. */
   readonly components: readonly Component[]
   readonly loaders: readonly Component[]
+  /** Files of the system. */
+  readonly trees: readonly Component[]
   readonly options: AgentOptions
   readonly surroundings: AgentSurroundings
   /** What the boot loader was asked for before this boot, and did not do: the boot state's seq, or the number of a loader's trial. */

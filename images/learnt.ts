@@ -4,6 +4,7 @@ import { firstKnown, isInForce, knownOf, readState, type State, type VerifiedMan
 import { slotContent } from './current.ts'
 import { readEfi } from './efi-content.ts'
 import { type Node, openEfi, openMachineOf, trustOf } from './node.ts'
+import { installedTree } from './tree/tree.ts'
 
 /**
  * The trusted state, with what a good slot says when nothing was ever accepted from a remote. To be asked before a pointer or a manifest
@@ -15,7 +16,7 @@ export async function readTrusted(node: Node, component: Component, { keep }: { 
   const known = knownOf(state, trust)
   if (known?.seen !== undefined) return state
   const { kind } = component.target
-  const release = kind === 'slots' ? await newestGood(node, component) : kind === 'esp' ? await sealedEfi(node, component) : undefined
+  const release = await (kind === 'slots' ? newestGood : kind === 'esp' ? sealedEfi : knownTree)(node, component)
   const repo = known?.repo ?? trust.repo
   if (release === undefined || (repo !== undefined && repo !== release.manifest.repo)) return state
   // what was forgotten with a key must not come back by what that key had signed
@@ -25,7 +26,8 @@ export async function readTrusted(node: Node, component: Component, { keep }: { 
   const learnt = {
     ...(known ?? firstKnown(state, trust, release.manifest.repo)),
     seen: { serial, manifest: release.cid },
-    floor: Math.max(serial, known?.floor ?? 0),
+    // what boots is never replaced by something older; a tree is gone back from by rollback
+    ...(kind === 'tree' ? {} : { floor: Math.max(serial, known?.floor ?? 0) }),
   }
   const next = { ...state, products: { ...state.products, [component.name]: learnt } }
   if (keep) await writeState(node.store.dir, next)
@@ -53,6 +55,14 @@ async function newestGood(node: Node, component: Component): Promise<VerifiedMan
     node.report({ type: 'trace', text: `nothing is learnt from the slots of ${component.name}: ${error.message}` })
     return undefined
   }
+}
+
+/** What the store says is installed of a tree. */
+async function knownTree(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+  return installedTree(node, component).catch((error: unknown) => {
+    if (isPsyblobError(error, 'corrupt')) return undefined
+    throw error
+  })
 }
 
 /** The release on the EFI partition, whose boot loader has brought a system up. */

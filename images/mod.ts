@@ -35,7 +35,6 @@ export {
   componentOf,
   componentsOf,
   defaultCompat,
-  installableOf,
   isOfOneKey,
   type Node,
   type NodeOptions,
@@ -48,6 +47,9 @@ export { openRun, type Run, requirePrograms } from './run.ts'
 export { type SlotName, slotNames } from './slot.ts'
 export { type SlotStatus, type Status, status } from './status.ts'
 export { type Synced, sync } from './sync.ts'
+export { licenceOf, sourceOf } from './tree/source.ts'
+export { checkTreeProduct, type TreeStatus, verifyTree } from './tree/tree-audit.ts'
+export { applyTree, repairTrees, rollbackTree, syncTree, type TreeResult } from './tree/tree-product.ts'
 export { type Audit, type Repaired, repair, verifyRemotes, verifySlots, verifyStore } from './verify.ts'
 export { runVm } from './vm.ts'
 export { type Why, why } from './why.ts'

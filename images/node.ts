@@ -104,30 +104,6 @@ export function componentsOf(node: Node, names: readonly string[]): readonly Com
   return names.length === 0 ? node.components : names.map((name) => componentOf(node, name))
 }
 
-/** As `componentsOf`, but of a whole composition only what this version can install: the rest is told and left alone. */
-export function installableOf(node: Node, names: readonly string[]): readonly Component[] {
-  if (names.length > 0) return componentsOf(node, names)
-  const [known, others] = [node.components.filter(isInstallable), node.components.filter((component) => !isInstallable(component))]
-  if (known.length === 0) {
-    throw new PsyblobError(
-      'unsupported',
-      'no product of the composition is for slots or the EFI partition, and this version handles no others',
-      {
-        hint: 'add a product with "target":{"kind":"slots"}, or name another composition with --composition',
-      },
-    )
-  }
-  if (others.length > 0) {
-    const list = others.map((component) => `${component.name} (${component.target.kind})`).join(', ')
-    node.report({ type: 'warning', text: `left alone, for this version handles slots and the EFI partition only: ${list}` })
-  }
-  return known
-}
-
-function isInstallable({ target }: Component): boolean {
-  return target.kind === 'slots' || target.kind === 'esp'
-}
-
 const machines: Readonly<Record<string, string>> = { x64: 'x86_64-uefi', arm64: 'aarch64-uefi', riscv64: 'riscv64-uefi', ia32: 'x86-uefi' }
 
 /** The kind of machine this is, as publisher and node both name it when nobody says otherwise. */

@@ -1,7 +1,7 @@
 // What lies in a slot: the release files, the signed manifest that is written last, and psyblob's own folder while it works.
 import { chmod, lstat, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { limits, type Manifest, PsyblobError, parseManifest, visible } from '../core/mod.ts'
+import { isTree, limits, type Manifest, PsyblobError, parseManifest, visible } from '../core/mod.ts'
 import {
   type Authority,
   checkManifestHeader,
@@ -26,6 +26,11 @@ const ownNames = new Set(['manifest', 'manifest.minisig', workFolder, 'lost+foun
 
 /** Throws `unsupported` for entries in the places of psyblob's own files: the slot would not be what its manifest says. */
 export function checkSlotEntries({ name, serial, records }: Manifest): void {
+  if (isTree(records)) {
+    throw new PsyblobError('unsupported', `${name} ${serial} is files of a system, with folders and links, and no slot holds those`, {
+      hint: 'give the product "target":{"kind":"tree","root":"/"} in the composition',
+    })
+  }
   const own = records.find(({ path }) => ownNames.has(path.split('/')[1]?.toLowerCase() ?? ''))
   if (own === undefined) return
   throw new PsyblobError('unsupported', `${name} ${serial}: ${visible(own.path)} lies where psyblob keeps files of its own`, {

@@ -6,6 +6,7 @@ import { contents, fellBackFrom, runningSlot } from './current.ts'
 import { type EfiStatus, efiStatus } from './efi-product.ts'
 import { type Node, openMachineOf, trustOf } from './node.ts'
 import { type SlotName, slotNames } from './slot.ts'
+import { type TreeStatus, treeStatus } from './tree/tree-audit.ts'
 
 export type SlotStatus = {
   readonly slot: SlotName
@@ -34,6 +35,8 @@ export type Status = {
   readonly boot: BootState | null
   /** The EFI partition, for a product that lies there. */
   readonly efi: EfiStatus | null
+  /** What is installed of a product that is files of a system. */
+  readonly tree: TreeStatus | null
   readonly known: Readonly<Record<LinkName, number | null>>
   /** The highest serial that booted well: nothing older is installed. */
   readonly floor: number | null
@@ -89,7 +92,8 @@ export async function status(node: Node, component: Component): Promise<Status> 
             }
           })
     const efi = component.target.kind === 'esp' ? await efiStatus(node, component) : null
-    const inUse = efi?.serial ?? lines.find((line) => line.slot === running)?.serial ?? null
+    const tree = component.target.kind === 'tree' ? await treeStatus(node, component) : null
+    const inUse = tree?.serial ?? efi?.serial ?? lines.find((line) => line.slot === running)?.serial ?? null
     const links_ = Object.fromEntries(
       await Promise.all(links.map(async (name) => [name, (await store.link(component.name, name)) ?? null])),
     ) as Status['known']
@@ -104,6 +108,7 @@ export async function status(node: Node, component: Component): Promise<Status> 
       slots: lines,
       boot,
       efi,
+      tree,
       known: links_,
       floor: known?.floor ?? null,
       avoided: known?.avoided ?? [],

@@ -3,6 +3,7 @@ import type { Component } from '../core/mod.ts'
 import { type Attempt, readAttempts } from '../store/mod.ts'
 import type { Node } from './node.ts'
 import { type SlotStatus, type Status, status } from './status.ts'
+import type { TreeStatus } from './tree/tree-audit.ts'
 
 export type Reason = {
   /** One word for programs. */
@@ -13,6 +14,7 @@ export type Reason = {
     | 'older'
     | 'unmarked'
     | 'waits-for-reboot'
+    | 'waits'
     | 'fell-back'
     | 'not-bootable'
     | 'unknown-boot-state'
@@ -70,6 +72,7 @@ type Account = { readonly found: Status; readonly attempts: readonly Attempt[] }
 /** How what runs came to run. */
 function runningReasons({ found, attempts }: Account, running: SlotStatus | undefined): readonly Reason[] {
   const { product, slots, boot, known } = found
+  if (found.tree !== null) return treeReasons(found, found.tree)
   if (slots.length === 0) return []
   if (running === undefined || running.serial === null) {
     const text =
@@ -99,6 +102,17 @@ function runningReasons({ found, attempts }: Account, running: SlotStatus | unde
     reasons.push({ kind: 'unmarked', text: `nobody has called it good: ${health}${tries}. psyblob agent or psyblob mark good does` })
   }
   return reasons
+}
+
+function treeReasons({ product, known }: Status, { root, state, serial, why: reason }: TreeStatus): readonly Reason[] {
+  const next = `psyblob apply ${product}`
+  if (state === 'refused')
+    return [{ kind: 'nothing-installed', text: `${reason ?? 'it is not known what is installed'}; ${next} --force finds out` }]
+  if (state === 'unfinished') return [{ kind: 'waits', text: `an apply in ${root} was cut short; ${next} finishes it` }]
+  if (serial === null) return [{ kind: 'nothing-installed', text: `nothing of it is installed in ${root}; ${next} installs the newest` }]
+  if ((known.latest ?? 0) > serial)
+    return [{ kind: 'older', text: `${serial} is in ${root}, not the newest known here: that is ${known.latest}` }]
+  return [{ kind: 'newest', text: `${serial} is in ${root}, the newest release known here` }]
 }
 
 /** What the boot loader tries first, where that is not what runs. */

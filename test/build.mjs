@@ -40,7 +40,7 @@ const aside = `${root}node_modules/.cache/psyblob-${process.pid}`
 mkdirSync(`${root}node_modules/.cache`, { recursive: true })
 await build({
   absWorkingDir: root,
-  entryPoints: { psyblob: 'cli/main.ts', 'chunk-worker': 'store/chunk-worker.ts' },
+  entryPoints: { psyblob: 'cli/main.ts', 'chunk-worker': 'store/chunk-worker.ts', 'audit-worker': 'images/tree/audit-worker.ts' },
   outdir: aside,
   bundle: true,
   splitting: true,

@@ -1,0 +1,85 @@
+// The journal of an apply: what is to be done to a tree, in order. While it lies there the tree is between two releases (spec/tree.md 5).
+import { join } from 'node:path'
+import * as v from 'valibot'
+import {
+  type CID,
+  checkShape,
+  isPsyblobError,
+  limits,
+  PsyblobError,
+  parseCid,
+  parsedBy,
+  parseJson,
+  parseName,
+  parsePath,
+  treeFolder,
+  utf8Decode,
+  utf8Encode,
+} from '../../core/mod.ts'
+import { readLimited, writeWhole } from '../../store/mod.ts'
+
+const path = parsedBy(parsePath)
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const rights = { mod: v.pipe(whole, v.maxValue(0o177777)), uid: whole, gid: whole }
+const step = v.variant('do', [
+  v.strictObject({ do: v.literal('save'), path, to: path }),
+  v.strictObject({ do: v.literal('aside'), path, to: path }),
+  v.strictObject({ do: v.literal('drop'), path, kind: v.picklist(['file', 'directory', 'link', 'other']) }),
+  v.strictObject({ do: v.literal('folder'), path, ...rights }),
+  v.strictObject({ do: v.literal('put'), path, from: whole }),
+  v.strictObject({ do: v.literal('rights'), path, ...rights }),
+  v.strictObject({ do: v.literal('remove'), path }),
+])
+const header = v.strictObject({
+  psyblob: v.literal('journal/1'),
+  product: parsedBy((text: string) => parseName(text, 'product')),
+  serial: v.pipe(whole, v.minValue(1)),
+  manifest: parsedBy(parseCid),
+  previous: v.nullable(v.pipe(whole, v.minValue(1))),
+  postExec: v.nullable(path),
+})
+
+export type Step = v.InferOutput<typeof step>
+export type JournalHeader = Omit<v.InferOutput<typeof header>, 'psyblob'> & { readonly manifest: CID }
+export type Journal = { readonly header: JournalHeader; readonly steps: readonly Step[] }
+
+/** Below the root of a tree, or a mount in it: what is staged for `product`. */
+export function stagePath(mount: string, product: string): string {
+  return `${mount}/${treeFolder}/${product}`
+}
+
+function journalPath(rootDir: string, product: string): string {
+  return join(rootDir, stagePath('', product), 'journal')
+}
+
+const longest = 8 * limits.manifest
+
+/** Undefined when none lies there. Throws `corrupt` when it is damaged, `unsupported` when it is a newer version's. */
+export async function readJournal(rootDir: string, product: string): Promise<Journal | undefined> {
+  const place = journalPath(rootDir, product)
+  const bytes = await readLimited(place, longest)
+  if (bytes === undefined) return undefined
+  const hint = `psyblob apply ${product} --force puts every file in order, after ${place} was moved away`
+  if (!utf8Decode(bytes.subarray(0, 24), place).startsWith('{"psyblob":"journal/1"'))
+    throw new PsyblobError('unsupported', `${place} is no journal of this version`, {
+      hint: 'the psyblob that wrote it finishes what it began: run that one again',
+    })
+  try {
+    const [first = '', ...lines] = utf8Decode(bytes, place).trimEnd().split('\n')
+    const { psyblob: _, ...head } = checkShape(header, parseJson(first, { what: place }), place)
+    const steps = lines.map((line, at) => checkShape(step, parseJson(line, { what: place }), `${place}, line ${at + 2}`))
+    if (head.product !== product) throw new PsyblobError('malformed', `${place} is of ${head.product}`)
+    return { header: head, steps }
+  } catch (cause) {
+    if (!isPsyblobError(cause, 'malformed')) throw cause
+    throw new PsyblobError('corrupt', `the journal of an apply is damaged: ${cause.message}`, { cause, hint })
+  }
+}
+
+/** From here on there is no way back but forward. */
+export async function writeJournal(rootDir: string, { header: head, steps }: Journal): Promise<void> {
+  const { product, serial, manifest, previous, postExec } = head
+  const first = { psyblob: 'journal/1', product, serial, manifest, previous, postExec }
+  const text = `${[first, ...steps].map((value) => JSON.stringify(value)).join('\n')}\n`
+  await writeWhole(journalPath(rootDir, product), utf8Encode(text), 0o600)
+}

@@ -1,0 +1,106 @@
+// A product that is files of a system: its root, what is installed there, who else has files there, and the lock of whoever writes.
+import { realpath } from 'node:fs/promises'
+import { relative } from 'node:path'
+import {
+  type Component,
+  checkTree,
+  isPsyblobError,
+  kindOf,
+  type Manifest,
+  PsyblobError,
+  sharedPath,
+  type TreeTarget,
+  visible,
+} from '../../core/mod.ts'
+import { lock, type VerifiedManifest, verifyKept } from '../../store/mod.ts'
+import { type Node, trustOf } from '../node.ts'
+import { TreeRoot } from './tree-root.ts'
+
+export function treeTarget({ name, target }: Component): TreeTarget {
+  if (target.kind === 'tree') return target
+  throw new PsyblobError('unsupported', `product ${name} has a target of kind ${target.kind}, and no files of a system`, {
+    hint: 'give it "target":{"kind":"tree","root":"/"} in the composition',
+  })
+}
+
+/** Looks at a root, without a lock. */
+export async function lookAt<Result>(component: Component, work: (root: TreeRoot) => Promise<Result>): Promise<Result> {
+  const { root: dir, mounts } = treeTarget(component)
+  const root = new TreeRoot(dir, mounts)
+  try {
+    return await work(root)
+  } finally {
+    root.close()
+  }
+}
+
+/** The same, held while `work` runs. Throws `locked`. */
+export async function withTree<Result>(component: Component, work: (root: TreeRoot) => Promise<Result>): Promise<Result> {
+  return lookAt(component, async (root) => {
+    const held = await lock(`tree:${root.dir}:${component.name}`, { what: `${component.name} in ${root.dir}` })
+    try {
+      return await work(root)
+    } finally {
+      await held.release()
+    }
+  })
+}
+
+/** The release that the store says is installed. Throws `corrupt` when its manifest does not hold any more, for then nobody knows what is whose. */
+export async function installedTree(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+  const { name } = component
+  const serial = await node.store.link(name, 'current')
+  if (serial === undefined) return undefined
+  const signed = await node.store.manifest(name, serial)
+  const what = `manifest ${name}/${serial} in ${node.store.dir}`
+  try {
+    if (signed !== undefined) return verifyKept(signed, { authority: trustOf(node, component).authority, product: name }, what)
+  } catch (error) {
+    // one that was taken back is what lies there all the same, and has to be known to be replaced
+    if (!isPsyblobError(error, 'untrusted', 'malformed', 'corrupt')) throw error
+    node.report({ type: 'trace', text: error.message })
+  }
+  throw new PsyblobError('corrupt', `${what} is damaged or gone, or was taken back: what is installed is not known`, {
+    hint: `psyblob apply ${name} --force compares every file with the newest release`,
+  })
+}
+
+/** Throws what keeps a release from being written to this root, before anything is (spec/tree.md 1). */
+export async function checkAdmissible(
+  node: Node,
+  component: Component,
+  { root, manifest }: { readonly root: TreeRoot; readonly manifest: Manifest },
+): Promise<{ readonly isClaimed: (path: string) => boolean }> {
+  checkTree(manifest, component)
+  const store = await realpath(node.store.dir).catch(() => node.store.dir)
+  const inside = `/${relative(root.dir, store)}`
+  const own = inside.startsWith('/..') ? undefined : manifest.records.find(({ path }) => path === inside || path.startsWith(`${inside}/`))
+  if (own !== undefined) {
+    throw new PsyblobError('conflict', `${manifest.name} ${manifest.serial}: ${visible(own.path)} lies in the store ${visible(store)}`, {
+      hint: 'name another store with --store',
+    })
+  }
+  const folders = new Set<string>()
+  for (const other of node.components) {
+    if (other.name === component.name || other.target.kind !== 'tree' || !(await isSameRoot(other.target.root, root))) continue
+    const installed = await installedTree(node, other)
+    if (installed === undefined) continue
+    const { records } = installed.manifest
+    const path = sharedPath(manifest.records, records)
+    if (path !== undefined) {
+      throw new PsyblobError(
+        'conflict',
+        `${component.name} ${manifest.serial} and ${other.name} ${installed.manifest.serial} both have ${visible(path)}`,
+        {
+          hint: 'one of the two publishers leaves it out, or the composition one of the two products',
+        },
+      )
+    }
+    for (const record of records) if (kindOf(record) === 'directory') folders.add(record.path)
+  }
+  return { isClaimed: (path) => folders.has(path) }
+}
+
+async function isSameRoot(dir: string, root: TreeRoot): Promise<boolean> {
+  return (await realpath(dir).catch(() => undefined)) === root.dir
+}
