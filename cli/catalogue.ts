@@ -304,6 +304,20 @@ export const catalogue: readonly CatalogueEntry[] = [
     load: async () => (await import('./commands/diff.ts')).Diff,
   },
   {
+    path: ['license'],
+    takes: 'PATH',
+    group: 'Operator',
+    summary: 'print the licence of a file of the system',
+    load: async () => (await import('./commands/license.ts')).License,
+  },
+  {
+    path: ['source'],
+    takes: 'PATH',
+    group: 'Operator',
+    summary: 'download the source of a file of the system',
+    load: async () => (await import('./commands/source.ts')).Source,
+  },
+  {
     path: ['check'],
     takes: 'current|latest [PRODUCT...] | PRODUCT [a|b]',
     group: 'Operator',

@@ -1,4 +1,5 @@
 // What the commands of a node have besides: where its store and its slots are.
+import { join } from 'node:path'
 import { Option } from 'clipanion'
 import { type Component, type Place, PsyblobError, type SlotsTarget } from '../core/mod.ts'
 import { isOfOneKey, type Node, openNode, openRun, type SlotName, slotNames } from '../images/mod.ts'
@@ -21,7 +22,8 @@ export abstract class NodeCommand extends TrustCommand {
   async node(products: readonly string[] = []): Promise<Node> {
     const components = await this.components(products)
     return openNode({
-      storeDir: this.storeDir ?? this.context.env['PSYBLOB_STORE'] ?? defaultStore,
+      storeDir:
+        this.storeDir ?? (this.root === undefined ? this.context.env['PSYBLOB_STORE'] : undefined) ?? join(this.systemRoot, defaultStore),
       components: components.map((component) => this.#placed(component)),
       disk: this.disk,
       booted: slotName('--booted', this.booted),

@@ -1,5 +1,6 @@
 // What commands have that ask a repository: the composition, or flags in its place, and whom to trust.
 import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { Option } from 'clipanion'
 import { type Component, limits, PsyblobError, parseComposition, parseName, parsePublicKey, utf8Decode, visible } from '../core/mod.ts'
 import { BaseCommand, wholeNumber } from './command.ts'
@@ -14,6 +15,7 @@ export abstract class TrustCommand extends BaseCommand {
   remotes = Option.Array('--remote', { description: 'Folder or address of a repository; may be given several times' })
   channel = Option.String('--channel', { description: 'Channel (stable)' })
   compat = Option.String('--compat', { description: 'Kind of machine, e.g. x86_64-uefi' })
+  root = Option.String('--root', { description: 'Where the system is that is meant, e.g. one under construction (/)' })
   timeout = Option.String('--timeout', '30', { description: 'Seconds without a byte before a remote is given up' })
 
   get stallSeconds(): number {
@@ -23,7 +25,8 @@ export abstract class TrustCommand extends BaseCommand {
   /** The products that options, environment and composition describe. `products` are names that flags alone may describe. */
   async components(products: readonly string[] = []): Promise<readonly Component[]> {
     const key = this.key === undefined ? undefined : await publicKeyText(this.key)
-    const written = await readComposition(this.composition ?? this.context.env['PSYBLOB_COMPOSITION'])
+    const named = this.composition ?? (this.root === undefined ? this.context.env['PSYBLOB_COMPOSITION'] : undefined)
+    const written = await readComposition(named, join(this.systemRoot, defaultComposition))
     const described =
       key === undefined
         ? []
@@ -36,19 +39,27 @@ export abstract class TrustCommand extends BaseCommand {
         key: key ?? '',
         uris: [],
         channel: 'stable',
-        target: { kind: name === efiProduct ? 'esp' : 'slots' },
+        // another root than this system's has files, and no slots of its own
+        target: this.root !== undefined ? { kind: 'tree', root: '/' } : { kind: name === efiProduct ? 'esp' : 'slots' },
       }),
     )
     const components = [...written, ...fromFlags].map((component) => this.#overridden(component, key))
     if (components.length > 0) return components
-    throw new PsyblobError('not-found', `no composition at ${defaultComposition}, and no --key`, {
+    throw new PsyblobError('not-found', `no composition at ${visible(join(this.systemRoot, defaultComposition))}, and no --key`, {
       hint: 'write one line a product there (spec/composition.md), or give --key KEY.pub --remote ADDRESS',
     })
   }
 
+  /** The root of the system that is meant. */
+  get systemRoot(): string {
+    return this.root === undefined ? '/' : resolve(this.root)
+  }
+
   #overridden(component: Component, key: string | undefined): Component {
+    const { target } = component
     return {
       ...component,
+      ...(target.kind === 'tree' && this.root !== undefined ? { target: { ...target, root: join(this.systemRoot, target.root) } } : {}),
       ...(key === undefined ? {} : { key }),
       ...(this.remotes === undefined ? {} : { uris: this.remotes }),
       ...(this.channel === undefined ? {} : { channel: parseName(this.channel, 'channel') }),
@@ -69,8 +80,8 @@ export async function publicKeyText(source: string): Promise<string> {
   return parsePublicKey(text.slice(0, 4096)).text
 }
 
-async function readComposition(named: string | undefined): Promise<readonly Component[]> {
-  const path = named ?? defaultComposition
+async function readComposition(named: string | undefined, usual: string): Promise<readonly Component[]> {
+  const path = named ?? usual
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT' && named === undefined) return undefined
     if (cause.code === 'ENOENT')

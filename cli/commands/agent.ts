@@ -3,9 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'clipanion'
 import { exitCodes, exitNo, isPsyblobError } from '../../core/mod.ts'
 import { componentOf, parseDuration, parseRebootWindow, runAgent } from '../../images/mod.ts'
-import { efiText, printableEfi } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
-import { syncedJson, syncedText } from '../synced-text.ts'
+import { resultJson, resultText } from '../result-text.ts'
 
 export class Agent extends NodeCommand {
   static override paths = [['agent']]
@@ -47,7 +46,7 @@ export class Agent extends NodeCommand {
         say: (text) => this.ui.say(text),
         tell: (problem, product) => this.ui.tell(problem, product),
         synced: (result) => {
-          this.ui.data('slot' in result ? syncedText(result, false) : efiText(result, false))
+          this.ui.data(resultText(result, false))
           // once, and not every hour
           this.sayOneKey(node, [componentOf(node, result.product)])
         },
@@ -55,7 +54,7 @@ export class Agent extends NodeCommand {
       this.ui.json({
         healthy: failing === undefined,
         failing: failing ?? null,
-        synced: synced.map((one) => ('slot' in one ? syncedJson(one, false) : printableEfi(one, false))),
+        synced: synced.map((one) => resultJson(one, false)),
         rebooting,
       })
       if (error !== undefined) return exitCodes[error.code]

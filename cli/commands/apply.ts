@@ -1,9 +1,9 @@
 // psyblob apply
 import { Command, Option } from 'clipanion'
 import { PsyblobError, visible } from '../../core/mod.ts'
-import { applyEfiProduct, applyProduct, componentOf } from '../../images/mod.ts'
-import { efiText, printableEfi } from '../efi-text.ts'
+import { applyEfiProduct, applyProduct, applyTree, componentOf } from '../../images/mod.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
+import { resultJson, resultText } from '../result-text.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
 
 export class Apply extends NodeCommand {
@@ -34,19 +34,19 @@ export class Apply extends NodeCommand {
       throw new PsyblobError('usage', '--version and --path exclude each other', { hint: 'give one of them' })
     const node = await this.node([this.product])
     const component = componentOf(node, this.product)
-    if (component.target.kind === 'esp') {
+    if (component.target.kind !== 'slots') {
       if (this.slot !== undefined)
-        throw new PsyblobError('usage', `product ${this.product} has no slots: it lies on the EFI partition`, {
+        throw new PsyblobError('usage', `product ${this.product} has no slots: its target is of kind ${component.target.kind}`, {
           hint: 'leave the slot out',
         })
-      const result = await applyEfiProduct(node, component, {
+      const result = await (component.target.kind === 'esp' ? applyEfiProduct : applyTree)(node, component, {
         version: this.version,
         path: this.folder,
         force: this.isForced,
         dryRun: this.isDryRun,
       })
-      this.ui.json(printableEfi(result, this.isDryRun))
-      this.ui.data(efiText(result, this.isDryRun))
+      this.ui.json(resultJson(result, this.isDryRun))
+      this.ui.data(resultText(result, this.isDryRun))
       return
     }
     const request = {

@@ -1,7 +1,7 @@
 // psyblob check
 import { Command, Option } from 'clipanion'
 import { exitNo, PsyblobError, visible } from '../../core/mod.ts'
-import { type Checked, check, checkEfi, componentOf, installableOf } from '../../images/mod.ts'
+import { type Checked, check, checkEfi, checkTreeProduct, componentOf, componentsOf } from '../../images/mod.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
 export class Check extends NodeCommand {
@@ -29,7 +29,7 @@ export class Check extends NodeCommand {
     for (const { product, slot, matches, expected, reasons } of answers) {
       const where = slot === null ? product : `slot ${slot}`
       this.ui.data(
-        `${where}: ${matches ? 'is' : 'is not'} ${product} ${expected.serial} (${visible(expected.version)})${matches ? '' : `: ${reasons.map(visible).join('; ')}`}\n`,
+        `${where}: ${matches ? 'is' : 'is not'} ${product} ${expected.serial} (${visible(expected.version)})${matches ? '' : reasons.length > 3 ? reasons.map((reason) => `\n  ${visible(reason)}`).join('') : `: ${reasons.map(visible).join('; ')}`}\n`,
       )
     }
     return answers.every((answer) => answer.matches) ? 0 : exitNo
@@ -40,11 +40,11 @@ export class Check extends NodeCommand {
       throw new PsyblobError('usage', `check ${release} takes neither --version nor --path`, { hint: `psyblob check PRODUCT --version V` })
     const node = await this.node(this.rest)
     const answers: Checked[] = []
-    for (const component of installableOf(node, this.rest))
+    for (const component of componentsOf(node, this.rest))
       answers.push(
-        component.target.kind === 'esp'
-          ? await checkEfi(node, component, { release })
-          : await check(node, component, { slot: undefined, wanted: { release } }),
+        component.target.kind === 'slots'
+          ? await check(node, component, { slot: undefined, wanted: { release } })
+          : await (component.target.kind === 'esp' ? checkEfi : checkTreeProduct)(node, component, { release }),
       )
     return answers
   }
@@ -60,12 +60,12 @@ export class Check extends NodeCommand {
     const node = await this.node([this.first])
     const wanted = this.file === undefined ? { release: this.version ?? 'latest' } : { path: this.file }
     const component = componentOf(node, this.first)
-    if (component.target.kind === 'esp') {
+    if (component.target.kind !== 'slots') {
       if (slot !== undefined)
-        throw new PsyblobError('usage', `product ${component.name} has no slots: it lies on the EFI partition`, {
+        throw new PsyblobError('usage', `product ${component.name} has no slots: its target is of kind ${component.target.kind}`, {
           hint: 'leave the slot out',
         })
-      return checkEfi(node, component, wanted)
+      return (component.target.kind === 'esp' ? checkEfi : checkTreeProduct)(node, component, wanted)
     }
     return check(node, component, { slot: slotName('the slot', slot), wanted })
   }

@@ -4,6 +4,7 @@ import { visible } from '../../core/mod.ts'
 import { componentsOf, type Status as ProductStatus, type SlotStatus, status } from '../../images/mod.ts'
 import { efiStatusText } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
+import { treeStatusText } from '../tree-text.ts'
 
 export class Status extends NodeCommand {
   static override paths = [['status']]
@@ -43,6 +44,7 @@ export class Status extends NodeCommand {
       ]),
     )
     if (one.efi !== null) this.ui.data(efiStatusText(one.efi))
+    if (one.tree !== null) this.ui.data(treeStatusText(one.tree))
     if (boot !== null) {
       const copies = boot.copies.every((copy) => copy === 'valid') ? '' : `; copies: ${boot.copies.join(', ')}`
       const tries = boot.tries === undefined ? 'tries unreadable' : `${boot.tries} of 3 tries used`

@@ -1,10 +1,9 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
 import { exitCodes, isPsyblobError, type PsyblobError, visible } from '../../core/mod.ts'
-import { type EfiResult, installableOf, openRun, type Synced, sync, syncEfi } from '../../images/mod.ts'
-import { efiText, printableEfi } from '../efi-text.ts'
+import { componentsOf, openRun, type Synced, sync, syncEfi, syncTree } from '../../images/mod.ts'
 import { NodeCommand } from '../node-command.ts'
-import { syncedJson, syncedText } from '../synced-text.ts'
+import { type AnyResult, resultJson, resultText } from '../result-text.ts'
 import { bytesText } from '../ui/sizes.ts'
 
 export class Sync extends NodeCommand {
@@ -33,7 +32,7 @@ export class Sync extends NodeCommand {
 
   async work(): Promise<number> {
     const node = await this.node(this.products)
-    const components = installableOf(node, this.products)
+    const components = componentsOf(node, this.products)
     const options = {
       dryRun: this.isDryRun,
       force: this.isForced,
@@ -41,19 +40,16 @@ export class Sync extends NodeCommand {
       path: this.folder,
       reboot: this.isRebooting,
     }
-    const results: (Synced | EfiResult)[] = []
+    const results: AnyResult[] = []
     const failures: { readonly product: string; readonly error: PsyblobError }[] = []
     for (const component of components) {
       try {
-        if (component.target.kind === 'esp') {
-          const result = await syncEfi(node, component, options)
-          results.push(result)
-          this.ui.data(efiText(result, this.isDryRun))
-          continue
-        }
-        const result = await sync(node, component, options)
+        const { kind } = component.target
+        const install = kind === 'slots' ? sync : kind === 'esp' ? syncEfi : syncTree
+        const result = await install(node, component, options)
         results.push(result)
-        this.#print(result)
+        if ('slot' in result) this.#printPlan(result)
+        this.ui.data(resultText(result, this.isDryRun))
       } catch (error) {
         // one product that fails keeps no other from its update
         if (components.length === 1 || !isPsyblobError(error) || error.code === 'interrupted') throw error
@@ -61,7 +57,7 @@ export class Sync extends NodeCommand {
         this.ui.tell(error, component.name)
       }
     }
-    const printed = results.map((result) => ('slot' in result ? syncedJson(result, this.isDryRun) : printableEfi(result, this.isDryRun)))
+    const printed = results.map((result) => resultJson(result, this.isDryRun))
     const failed = failures.map(({ product, error: { code, message, hint } }) => ({
       product,
       error: { code, message, hint: hint ?? null },
@@ -72,7 +68,9 @@ export class Sync extends NodeCommand {
       components.filter(({ name }) => results.some(({ product }) => product === name)),
     )
     if (
-      results.some((result) => ('slot' in result ? result.pending : this.isRebooting && result.changed && result.onTrial)) &&
+      results.some((result) =>
+        'slot' in result ? result.pending : 'onTrial' in result && this.isRebooting && result.changed && result.onTrial,
+      ) &&
       !this.isDryRun &&
       this.disk === undefined
     ) {
@@ -82,7 +80,7 @@ export class Sync extends NodeCommand {
     return failures[0] === undefined ? 0 : exitCodes[failures[0].error.code]
   }
 
-  #print(result: Synced): void {
+  #printPlan(result: Synced): void {
     const { changed, activated, plan, held } = result
     if (this.isDryRun && held === undefined && (changed || activated))
       this.ui.table([
@@ -96,6 +94,5 @@ export class Sync extends NodeCommand {
           String(line.requests),
         ]),
       ])
-    this.ui.data(syncedText(result, this.isDryRun))
   }
 }

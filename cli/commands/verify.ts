@@ -1,7 +1,7 @@
 // psyblob verify
 import { Command, Option } from 'clipanion'
 import { exitCodes } from '../../core/mod.ts'
-import { type Audit, installableOf, verifyEfi, verifyRemotes, verifySlots, verifyStore } from '../../images/mod.ts'
+import { type Audit, componentsOf, verifyEfi, verifyRemotes, verifySlots, verifyStore, verifyTree } from '../../images/mod.ts'
 import { auditText } from '../audit-text.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 
@@ -31,11 +31,11 @@ export class Verify extends NodeCommand {
     const { wantsStore, wantsRemotes } = this
     const node = await this.node(this.products)
     const audits: Audit[] = []
-    for (const component of installableOf(node, this.products)) {
+    for (const component of componentsOf(node, this.products)) {
       if (wantsStore) audits.push(await verifyStore(node, component))
       if (wantsRemotes) audits.push(...(await verifyRemotes(node, component)))
-      if (component.target.kind === 'esp') {
-        if (!wantsStore && !wantsRemotes) audits.push(await verifyEfi(node, component))
+      if (component.target.kind !== 'slots') {
+        if (!wantsStore && !wantsRemotes) audits.push(await (component.target.kind === 'esp' ? verifyEfi : verifyTree)(node, component))
       } else if ((!wantsStore && !wantsRemotes) || slot !== undefined) audits.push(...(await verifySlots(node, component, slot)))
     }
     this.ui.json(
@@ -53,7 +53,7 @@ export class Verify extends NodeCommand {
     this.ui.say(
       wantsRemotes
         ? 'the publisher mends a repository: psyblob publish of the same folder puts blobs back, roots come from a copy'
-        : 'psyblob repair mends a slot, psyblob apply the EFI partition, fetching only what is bad',
+        : 'psyblob repair mends a slot or files of the system, psyblob apply the EFI partition, fetching only what is bad',
     )
     return findings.some(({ problem }) => problem === 'untrusted') ? exitCodes.untrusted : exitCodes.corrupt
   }

@@ -1,0 +1,235 @@
+// Files of a system as a product: applied whole, changed whole, what people changed is theirs.
+import { existsSync, lstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { TreeWorld } from './tree-world.ts'
+
+let world: TreeWorld
+beforeEach(async () => {
+  world = await new TreeWorld().withSystem()
+})
+afterEach(() => world.close())
+
+const apply = (words = '') => world.must(`apply base --root root --json ${words}`)
+
+describe('apply', () => {
+  test('makes an empty root what was published, in modes, owners, links and bytes, and leaves nothing of its own there', async () => {
+    const { json } = await apply()
+    expect(json).toMatchObject({ product: 'base', serial: 1, changed: true, previousSerial: null, saved: [], kept: [], local: [] })
+    expect(world.tree('root')).toEqual(world.tree('src'))
+    expect(existsSync(world.inRoot('.psyblob'))).toBe(false)
+    await world.must('check current --root root')
+    await world.must('verify base --root root')
+  })
+
+  test('again changes nothing, in one request', async () => {
+    await apply()
+    const before = lstatSync(world.inRoot('usr/bin/tool')).ino
+    const { json } = await apply()
+    expect(json).toMatchObject({ changed: false, requests: 1, entries: { written: 0, changed: 0, removed: 0 } })
+    expect(lstatSync(world.inRoot('usr/bin/tool')).ino).toBe(before)
+  })
+
+  test('goes to the next release fetching only what differs; what is gone goes, folders too when they are empty', async () => {
+    await apply()
+    world.change()
+    await world.publish()
+    const dry = (await apply('--dry-run')).json
+    expect(world.tree('root')).not.toEqual(world.tree('src'))
+    const { json } = await apply()
+    expect(world.tree('root')).toEqual(world.tree('src'))
+    expect(json.bytes.fetched).toBe(dry.bytes.fetched)
+    expect(json.bytes.fetched).toBeLessThan(100)
+    expect(json).toMatchObject({ serial: 2, previousSerial: 1 })
+    await world.must('check latest --root root')
+  })
+
+  test('writes to a file by a new one, so that who has the old one open keeps it', async () => {
+    await apply()
+    const held = openSync(world.inRoot('usr/bin/tool'), 'r')
+    world.change()
+    await world.publish()
+    await apply()
+    const bytes = Buffer.alloc(100)
+    const length = readSync(held, bytes, 0, 100, 0)
+    expect(bytes.toString('utf8', 0, length)).toContain('echo one')
+    expect(readFileSync(world.inRoot('usr/bin/tool'), 'utf8')).toContain('echo two')
+  })
+
+  test('takes over a system that is there: equal files are kept, others kept beside', async () => {
+    world.run('cp', ['-a', 'src/.', 'root/'])
+    writeFileSync(world.inRoot('etc/conf'), 'my own\n')
+    const { json } = await apply()
+    expect(json.bytes.fetched).toBe('as published\n'.length)
+    expect(json.saved).toEqual([{ path: '/etc/conf', to: '/etc/conf.psyblob-saved' }])
+    expect(readFileSync(world.inRoot('etc/conf.psyblob-saved'), 'utf8')).toBe('my own\n')
+    expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('as published\n')
+  })
+
+  test('leaves what somebody changed until a release changes it too; then it is kept beside and named', async () => {
+    await apply()
+    writeFileSync(world.inRoot('etc/conf'), 'my own\n')
+    world.change()
+    await world.publish()
+    expect((await apply()).json).toMatchObject({ local: ['/etc/conf'], saved: [] })
+    expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('my own\n')
+    world.write('src/etc/conf', 'published anew\n')
+    await world.publish()
+    const outcome = await world.must('apply base --root root')
+    expect(outcome.stdout).toContain("/etc/conf was somebody else's: kept as /etc/conf.psyblob-saved")
+    expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('published anew\n')
+    expect(readFileSync(world.inRoot('etc/conf.psyblob-saved'), 'utf8')).toBe('my own\n')
+  })
+
+  test('keeps what a release has no more and somebody changed, and names it', async () => {
+    await apply()
+    writeFileSync(world.inRoot('usr/share/data/twin'), 'mine\n')
+    world.change()
+    await world.publish()
+    const outcome = await world.must('apply base --root root')
+    expect(outcome.stdout).toContain('/usr/share/data/twin is in the release no more, and was changed here: left')
+    expect(readFileSync(world.inRoot('usr/share/data/twin'), 'utf8')).toBe('mine\n')
+  })
+
+  test.each(['folder to file', 'file to folder', 'folder to link', 'link to folder', 'file to link', 'link to file'])(
+    'changes the type of an entry: %s',
+    async (change) => {
+      const [from, to] = change.split(' to ')
+      const make = (kind: string | undefined) => {
+        world.remove('src/usr/thing')
+        if (kind === 'folder') world.write('src/usr/thing/below/file', 'in a folder\n')
+        else if (kind === 'file') world.write('src/usr/thing', 'a file\n')
+        else symlinkSync('share', world.path('src/usr/thing'))
+      }
+      make(from)
+      await world.publish()
+      await apply()
+      make(to)
+      await world.publish()
+      expect((await apply()).json.saved).toEqual([])
+      expect(world.tree('root')).toEqual(world.tree('src'))
+      await world.must('rollback base --root root')
+      make(from)
+      expect(world.tree('root')).toEqual(world.tree('src'))
+    },
+  )
+
+  test('keeps a folder that somebody filled and a file replaces', async () => {
+    await apply()
+    world.run('mkdir', ['-p', 'root/var/more'])
+    world.write('root/var/more/mine', 'mine\n')
+    world.write('src/var/more', 'a file now\n')
+    await world.publish()
+    expect((await apply()).json.saved).toEqual([{ path: '/var/more', to: '/var/more.psyblob-saved' }])
+    expect(readFileSync(world.inRoot('var/more.psyblob-saved/mine'), 'utf8')).toBe('mine\n')
+    expect(readFileSync(world.inRoot('var/more'), 'utf8')).toBe('a file now\n')
+  })
+
+  test('never writes through a link that somebody put on the way, and says which', async () => {
+    await apply()
+    mkdirSync(world.path('elsewhere/data'), { recursive: true })
+    rmSync(world.inRoot('usr/share'), { recursive: true })
+    symlinkSync(world.path('elsewhere'), world.inRoot('usr/share'))
+    world.write('src/usr/share/data/large', 'small now\n')
+    await world.publish()
+    const before = world.tree('root')
+    const outcome = await world.psyblob('apply base --root root')
+    expect(outcome).toMatchObject({ code: 11, stderr: expect.stringContaining('/usr/share is a symbolic link') })
+    expect(outcome.stderr).toContain('psyblob repair /usr/share')
+    expect(world.tree('root')).toEqual(before)
+    expect(world.tree('elsewhere')).toEqual({ '/data': expect.stringContaining('folder') })
+    await world.must('repair /usr/share --root root')
+    await world.must('apply base --root root')
+    expect(world.tree('root', (path) => path.includes('psyblob-saved'))).toEqual(world.tree('src'))
+  })
+
+  test('of a version goes there, and rollback to the one before; what was left is not installed again by itself', async () => {
+    await apply()
+    const first = world.tree('root')
+    world.change()
+    await world.publish()
+    await apply()
+    // nothing is asked of the remote: what was replaced is in the store
+    world.run('mv', ['repo/blobs', 'away'])
+    expect((await world.must('rollback base --root root --json')).json).toMatchObject({ serial: 1, bytes: { fetched: 0 } })
+    expect(world.tree('root')).toEqual(first)
+    world.run('mv', ['away', 'repo/blobs'])
+    expect((await world.must('sync base --root root --json')).json.held).toContain('was rolled back')
+    expect(world.tree('root')).toEqual(first)
+    await world.must('sync base --root root --force')
+    expect(world.tree('root')).toEqual(world.tree('src'))
+    await world.must('apply base --root root --version 1')
+    expect(world.tree('root')).toEqual(first)
+  })
+
+  test('with --force puts in order what somebody changed too', async () => {
+    await apply()
+    writeFileSync(world.inRoot('etc/conf'), 'AS PUBLISHED\n')
+    expect((await apply()).json.changed).toBe(false)
+    await apply('--force')
+    expect(world.tree('root')).toEqual(world.tree('src'))
+  })
+})
+
+test('gc keeps what the current and the previous release need, and drops the rest', async () => {
+  await apply()
+  for (const text of ['two\n', 'three\n']) {
+    world.write('src/etc/conf', text)
+    await world.publish()
+    await apply()
+  }
+  expect((await world.must('gc --root root --json')).json.removed).toEqual(
+    expect.arrayContaining([expect.stringMatching(/base\/1$/), expect.stringMatching(/\/blob\//)]),
+  )
+  world.run('mv', ['repo/blobs', 'away'])
+  await world.must('rollback base --root root')
+  expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('two\n')
+})
+
+test('status says what is installed where, and why says why', async () => {
+  expect((await world.must('status --root root --json')).json.tree).toMatchObject({ state: 'empty', serial: null })
+  await apply()
+  expect((await world.must('status --root root --json')).json).toMatchObject({ tree: { state: 'release', serial: 1 }, upToDate: true })
+  expect((await world.must('status --root root')).stdout).toMatch(/root: 1 \(.*\), \d+ entries/)
+  expect((await world.must('why --root root')).stdout).toContain('the newest release known here')
+  world.write('src/etc/conf', 'two\n')
+  await world.publish()
+  await world.must('refresh --root root')
+  expect((await world.must('why --root root')).stdout).toContain('not the newest known here: that is 2')
+  expect((await world.psyblob('check latest --root root')).code).toBe(1)
+  await world.must('check current --root root')
+  expect((await world.must('diff base current latest --root root')).stdout).toContain('/etc/conf')
+})
+
+test('a stick made by download gives the same as the network', async () => {
+  await world.must('download base stick --root root')
+  world.remove('repo')
+  await world.must('sync base --root root --path stick')
+  expect(world.tree('root')).toEqual(world.tree('src'))
+})
+
+test('one more product beside it: a path that both have is refused, with both names; a folder is shared', async () => {
+  await apply()
+  world.write('desk/usr/bin/desk', 'desk\n')
+  world.write('desk/usr/bin/tool', 'not mine\n')
+  world.compose({ name: 'base' }, { name: 'desktop' })
+  await world.must('publish desktop desk --tree --remote repo --key os.key')
+  const before = world.tree('root')
+  const outcome = await world.psyblob('apply desktop --root root')
+  expect(outcome).toMatchObject({ code: 11, stderr: expect.stringMatching(/desktop 1 and base 1 both have \/usr\/bin\/tool/) })
+  expect(world.tree('root')).toEqual(before)
+  world.remove('desk/usr/bin/tool')
+  await world.must('publish desktop desk --tree --remote repo --key os.key')
+  const { json } = await world.must('sync --root root --json')
+  expect(json.map(({ product, changed }: { product: string; changed: boolean }) => [product, changed])).toEqual([
+    ['base', false],
+    ['desktop', true],
+  ])
+  expect((await world.must('status --root root --json')).json).toHaveLength(2)
+  // a folder that the other one has stays when the last file in it goes
+  world.remove('src/usr/bin')
+  world.remove('src/bin')
+  world.write('desk/usr/bin/desk', 'desk two\n')
+  await world.publish()
+  await world.must('sync --root root')
+  expect(readFileSync(world.inRoot('usr/bin/desk'), 'utf8')).toBe('desk\n')
+})
