@@ -31,8 +31,8 @@ export abstract class ImageCommand extends TrustCommand {
     await checkOutFile(this.out)
     const { report } = this.ui
     const run = openRun(report)
-    const { signal, stallSeconds } = this
-    const source = { run, report, signal, clock: this.context.clock, stallSeconds }
+    const { signal, stallSeconds, ipfsGateway } = this
+    const source = { run, report, signal, clock: this.context.clock, stallSeconds, ipfsGateway }
     return workBeside(this.out, (work) =>
       build({ os, efisys, source, version: this.version }, { run, report, epoch, work, cache: work, signal }),
     )

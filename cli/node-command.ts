@@ -29,6 +29,7 @@ export abstract class NodeCommand extends TrustCommand {
       booted: slotName('--booted', this.booted),
       cmdline: this.context.env['PSYBLOB_CMDLINE'],
       stallSeconds: this.stallSeconds,
+      ipfsGateway: this.ipfsGateway,
       run: openRun(this.ui.report),
       report: this.ui.report,
       signal: this.signal,

@@ -12,7 +12,9 @@ const efiProduct = 'efisys'
 export abstract class TrustCommand extends BaseCommand {
   composition = Option.String('--composition', { description: `Configuration (PSYBLOB_COMPOSITION, else ${defaultComposition})` })
   key = Option.String('--key', { description: 'Public key: a .pub file or the line that begins with RW' })
-  remotes = Option.Array('--remote', { description: 'Folder or address of a repository; may be given several times' })
+  remotes = Option.Array('--remote', {
+    description: 'Folder or address of a repository; may be given several times. In IPFS: by the gateway in PSYBLOB_IPFS_GATEWAY',
+  })
   channel = Option.String('--channel', { description: 'Channel (stable)' })
   compat = Option.String('--compat', { description: 'Kind of machine, e.g. x86_64-uefi' })
   root = Option.String('--root', { description: 'Where the system is that is meant, e.g. one under construction (/)' })
@@ -20,6 +22,11 @@ export abstract class TrustCommand extends BaseCommand {
 
   get stallSeconds(): number {
     return wholeNumber('--timeout', this.timeout, { least: 1, most: 3600 })
+  }
+
+  /** Address of the gateway to IPFS, where the environment names one. */
+  get ipfsGateway(): string | undefined {
+    return this.context.env['PSYBLOB_IPFS_GATEWAY']
   }
 
   /** The products that options, environment and composition describe. `products` are names that flags alone may describe. */

@@ -10,8 +10,6 @@ export type CID = string & { readonly CID: unique symbol }
 const rawCodec = 0x55
 const blake3Code = 0x1e
 export const digestBytes = 32
-/** Of every CID here. */
-const textLength = 59
 
 /** The CID of the 32-byte BLAKE3-256 `digest`. */
 export function cidOf(digest: Uint8Array): CID {
@@ -42,6 +40,18 @@ export function parseCid(text: string): CID {
     })
   }
   return text
+}
+
+/**
+ * The codec of any CID at all, ours or another system's: CIDv0, or CIDv1 in base32, base36 or base58. Undefined when `text` is none.
+ * 0x70 (`dag-pb`) is a file or folder of IPFS, 0x72 (`libp2p-key`) a name that somebody signs.
+ */
+export function codecOf(text: string): number | undefined {
+  try {
+    return AnyCid.parse(text).code
+  } catch {
+    return undefined
+  }
 }
 
 /** The folder of a CID below `blobs/` or `blob/`: the two characters before the last one (spec/names.md 1.3). */

@@ -3,7 +3,7 @@
 export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts'
 export { ChunkTable } from './chunk-table.ts'
 export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc, grown, growth } from './chunker.ts'
-export { type CID, cidOf, digestOf, parseCid, shardOf } from './cid.ts'
+export { type CID, cidOf, codecOf, digestOf, parseCid, shardOf } from './cid.ts'
 export {
   type Component,
   type EspTarget,

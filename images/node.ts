@@ -51,6 +51,8 @@ export type NodeOptions = {
   readonly cmdline?: string | undefined
   /** Seconds without a byte after which a remote is given up. */
   readonly stallSeconds: number
+  /** Address of the gateway that repositories in IPFS are read through. Default: the local one. */
+  readonly ipfsGateway?: string | undefined
   readonly run: Run
   readonly report: Report
   readonly signal?: AbortSignal | undefined
@@ -147,7 +149,8 @@ export type Source = { readonly mirrors: Mirrors; readonly meter: Meter; close()
 export async function openSource(node: Node, component: Component, path?: string): Promise<Source> {
   const meter = new Meter()
   const uris = path === undefined ? component.uris : [resolve(path)]
-  const remotes = await Promise.all(uris.map((uri) => openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })))
+  const { stallSeconds, ipfsGateway, report } = node
+  const remotes = await Promise.all(uris.map((uri) => openRemote(uri, { stallSeconds, ipfsGateway, report })))
   const before = await rememberedLink(node.store.dir, remotes.map(({ label }) => label).join(', '))
   const mirrors = new Mirrors(
     remotes.map((remote) => meter.measure(remote)),

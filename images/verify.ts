@@ -110,12 +110,13 @@ export async function verifyStore(node: Node, component: Component): Promise<Aud
 /** Audits every remote of a product: its chain of roots, then all of its newest release, by whom that chain leads to. */
 export async function verifyRemotes(node: Node, component: Component): Promise<readonly Audit[]> {
   const trust = trustOf(node, component)
+  const { stallSeconds, ipfsGateway, report } = node
   const audits: Audit[] = []
   for (const uri of component.uris) {
-    const remote = await openRemote(uri, { stallSeconds: node.stallSeconds, report: node.report })
+    const remote = await openRemote(uri, { stallSeconds, ipfsGateway, report })
     let findings: readonly Finding[] = []
     try {
-      node.report({ type: 'step', step: 'verify', about: remote.label })
+      report({ type: 'step', step: 'verify', about: remote.label })
       const roots = await auditRoots(remote, trust, node.signal)
       findings = roots.findings
       const { authority } = roots
@@ -123,7 +124,7 @@ export async function verifyRemotes(node: Node, component: Component): Promise<r
         remote,
         trust: { ...trust, authority },
         clock: node.clock(),
-        report: node.report,
+        report: report,
         signal: node.signal,
       })
       audits.push({

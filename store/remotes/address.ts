@@ -46,6 +46,16 @@ export function guarded(lookup: Lookup): Lookup {
     })
 }
 
+/** `lookup`, with every name below `localhost` being this machine (RFC 6761 section 6.3): not every resolver knows that. */
+export function withLocalhost(lookup: Lookup): Lookup {
+  return (host, options, done) => {
+    if (!/\.localhost\.?$/i.test(host)) return lookup(host, options, done)
+    const here = { address: '127.0.0.1', family: 4 }
+    if (options.all === true) done(null, [here, { address: '::1', family: 6 }])
+    else done(null, here.address, here.family)
+  }
+}
+
 /** The refusal to follow a redirect to such an address. */
 export function tooNear(host: string): PsyblobError {
   const target = visible(host.slice(0, 255))
@@ -73,4 +83,9 @@ export function parseBase(uri: string): { readonly base: URL; readonly authoriza
   } catch {
     throw refuse(`the credentials in the address of ${visible(base.host.slice(0, 255))} are not percent-encoded`)
   }
+}
+
+/** An address for a message: without credentials. */
+export function printable(uri: string): string {
+  return visible(uri.replace(/^([a-z][a-z0-9+.-]*:)?(\/\/)?.*@/is, '$1$2').slice(0, 200))
 }

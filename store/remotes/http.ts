@@ -13,6 +13,12 @@ export type HttpOptions = {
   readonly report: Report
   /** How names of hosts become addresses; default: as the system does. */
   readonly lookup?: Lookup
+  /** For people, where the address that is asked is not the one they know. Default: that address, without credentials. */
+  readonly label?: string
+  /** True for an address of this machine or its link that a redirect may lead to. Default: those of the host that was named; any, if that is near itself. */
+  readonly mayTurnTo?: (next: URL) => boolean
+  /** What to do about an answer with this status, or about none; undefined for the usual. */
+  readonly hint?: (status: number | 'late' | 'none') => string | undefined
 }
 
 type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'body' | 'statusText'> & { readonly status: number }
@@ -32,13 +38,14 @@ export class HttpRemote implements Remote {
   readonly #authorization: string | undefined
   /** For the host that was named, and for those it redirects to. */
   readonly #agents: { readonly own: Agent; readonly other: Agent }
+  readonly #mayTurnTo: (next: URL) => boolean
   readonly #options: HttpOptions
 
   constructor(uri: string, options: HttpOptions) {
     const { base, authorization } = parseBase(uri)
     this.#base = base
     this.#authorization = authorization
-    this.label = base.href
+    this.label = options.label ?? base.href
     this.#options = options
     const stall = options.stallSeconds * 1000
     const agent = (lookup: Lookup) =>
@@ -51,7 +58,9 @@ export class HttpRemote implements Remote {
         maxHeaderSize: 16 * 1024,
       })
     const lookup = options.lookup ?? plainLookup
-    this.#agents = { own: agent(lookup), other: agent(isNear(base.hostname) ? lookup : guarded(lookup)) }
+    const isOpen = options.mayTurnTo === undefined && isNear(base.hostname)
+    this.#agents = { own: agent(lookup), other: agent(isOpen ? lookup : guarded(lookup)) }
+    this.#mayTurnTo = options.mayTurnTo ?? ((next) => next.hostname === base.hostname || isNear(base.hostname))
   }
 
   /** Ends every connection at once: requests under way fail. */
@@ -139,14 +148,14 @@ export class HttpRemote implements Remote {
     spare(answer)
     const { status } = answer
     if (status === 404 || status === 410) {
-      return new PsyblobError('not-found', `no ${name} at ${this.label}`, { hint: incomplete })
+      return new PsyblobError('not-found', `no ${name} at ${this.label}`, { hint: this.#options.hint?.(status) ?? incomplete })
     }
     const said = `${status} ${visible(answer.statusText.slice(0, 100))}`.trimEnd()
-    const hint =
+    const usual =
       status === 401 || status === 403
         ? 'the server wants other credentials: put them into the uri, as in https://user:password@host/'
         : again
-    return new PsyblobError('unavailable', `${this.label} answers ${said} for ${name}`, { hint })
+    return new PsyblobError('unavailable', `${this.label} answers ${said} for ${name}`, { hint: this.#options.hint?.(status) ?? usual })
   }
 
   /** One request, redirects followed by hand: the same scheme or to https, never inwards, credentials only to the first origin. */
@@ -164,7 +173,7 @@ export class HttpRemote implements Remote {
       if (next.protocol !== url.protocol && !(url.protocol === 'http:' && next.protocol === 'https:')) {
         throw refuse(`to ${visible(next.protocol.slice(0, 40))}, which is not followed`)
       }
-      if (next.hostname !== this.#base.hostname && isNear(next.hostname) && !isNear(this.#base.hostname)) throw tooNear(next.hostname)
+      if (isNear(next.hostname) && !this.#mayTurnTo(next)) throw tooNear(next.hostname)
       // credentials that a redirect brings along are not ours to send
       next.username = ''
       next.password = ''
@@ -185,7 +194,8 @@ export class HttpRemote implements Remote {
         chatter.abort(new PsyblobError('unavailable', `${this.label} does not come to an answer`, { hint: again }))
     }
     const ask = () =>
-      (url.hostname === this.#base.hostname ? this.#agents.own : this.#agents.other).request({
+      // one that is near was let through by its name
+      (url.hostname === this.#base.hostname || isNear(url.hostname) ? this.#agents.own : this.#agents.other).request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: 'GET',
@@ -260,7 +270,8 @@ export class HttpRemote implements Remote {
     const why = reasons[code ?? ''] ?? `${code ?? 'no answer of a web server'}: ${visible((error as Error).message.slice(0, 200))}`
     return new PsyblobError('unavailable', `${this.label}: ${why}`, {
       cause: error,
-      hint: `check the address and the network, then ${again}`,
+      hint:
+        this.#options.hint?.(code === 'UND_ERR_HEADERS_TIMEOUT' ? 'late' : 'none') ?? `check the address and the network, then ${again}`,
     })
   }
 }

@@ -2,9 +2,15 @@
 import { fileURLToPath } from 'node:url'
 import { PsyblobError, type Report, visible } from '../../core/mod.ts'
 import type { Remote, RemoteWriter } from '../remote.ts'
+import { printable } from './address.ts'
 import { DirRemote } from './dir.ts'
 
-export type OpenRemoteOptions = { readonly stallSeconds: number; readonly report: Report }
+export type OpenRemoteOptions = {
+  readonly stallSeconds: number
+  readonly report: Report
+  /** Address of the gateway that ipfs:// and ipns:// are read through. Default: the local one. */
+  readonly ipfsGateway?: string | undefined
+}
 
 /** What holds connections or files until it is closed. May be closed twice. */
 export interface Closable {
@@ -19,9 +25,13 @@ const scheme = /^([a-z][a-z0-9+.-]*):/i
 export async function openRemote(uri: string, options: OpenRemoteOptions): Promise<OpenedRemote> {
   const dir = folderOf(uri)
   if (dir !== undefined) return new DirRemote(dir)
+  if (/^ip[fn]s:/i.test(uri)) {
+    const { openIpfs } = await import('./ipfs.ts')
+    return openIpfs(uri, options)
+  }
   if (!/^https?:/i.test(uri)) {
     throw new PsyblobError('unsupported', `no remote of this kind: ${printable(uri)}`, {
-      hint: 'a remote is a folder (./repo, file:///srv/repo) or a web server (http://, https://)',
+      hint: 'a remote is a folder (./repo, file:///srv/repo), a web server (http://, https://) or a folder in IPFS (ipfs://, ipns://)',
     })
   }
   const { HttpRemote } = await import('./http.ts')
@@ -32,6 +42,11 @@ export async function openRemote(uri: string, options: OpenRemoteOptions): Promi
 export function openWriter(uri: string): RemoteWriter {
   const dir = folderOf(uri)
   if (dir !== undefined) return new DirRemote(dir)
+  if (/^ip[fn]s:/i.test(uri)) {
+    throw new PsyblobError('unsupported', `cannot publish to ${printable(uri)}`, {
+      hint: 'publish to a folder, e.g. ./repo; ipfs add -r --cid-version 1 ./repo then prints the root that nodes are given as ipfs://ROOT/',
+    })
+  }
   throw new PsyblobError('unsupported', `cannot publish to ${printable(uri)}`, {
     hint: 'publish to a folder, e.g. ./repo, and copy or serve that folder: every file in it is static',
   })
@@ -55,10 +70,4 @@ function folderOf(uri: string): string | undefined {
       hint: 'file addresses look like file:///srv/repo',
     })
   }
-}
-
-/** An address for a message: without credentials. */
-function printable(uri: string): string {
-  const [from, to] = [uri.indexOf('//') + 2, uri.lastIndexOf('@') + 1]
-  return visible((from >= 2 && to > from ? uri.slice(0, from) + uri.slice(to) : uri).slice(0, 200))
 }

@@ -10,6 +10,7 @@ import { documents } from '../../core/mod.ts'
 import type { OpenedRemote } from '../../store/remotes/open.ts'
 import { openRemote } from '../../store/remotes/open.ts'
 import { serve } from '../../store/serve.ts'
+import { ipfsGateway } from '../fixtures/ipfs.ts'
 import { blobOf, collect, madeUp, refusal, same, temporaryFolder, writeBelow } from '../fixtures/repository.ts'
 
 const large = blobOf(madeUp(3_000_001, 1))
@@ -19,7 +20,7 @@ const damaged = { ...blobOf(madeUp(1000, 3)), size: 1000 }
 const pointer = documents.pointer('stable')
 const signature = documents.manifestSignature('os', 17)
 
-type Opened = { readonly uri: string; close(): Promise<void> }
+type Opened = { readonly uri: string; readonly ipfsGateway?: string; close(): Promise<void> }
 const report = () => undefined
 
 const kinds: Readonly<Record<string, (dir: string) => Promise<Opened>>> = {
@@ -30,6 +31,13 @@ const kinds: Readonly<Record<string, (dir: string) => Promise<Opened>>> = {
     return { uri: served.url, close: () => served.close() }
   },
   nginx: startNginx,
+  'an IPFS gateway': (dir) => startIpfs(dir, 'url'),
+  'an IPFS gateway with a host for each root': (dir) => startIpfs(dir, 'named'),
+}
+
+async function startIpfs(dir: string, address: 'url' | 'named'): Promise<Opened> {
+  const gateway = await ipfsGateway()
+  return { uri: `ipfs://${await gateway.add(dir)}/`, ipfsGateway: gateway[address], close: () => gateway.close() }
 }
 
 async function startNginx(dir: string): Promise<Opened> {
@@ -85,7 +93,7 @@ describe.each(Object.entries(kinds))('a repository behind %s', (_, open) => {
       [damaged.path]: madeUp(1000, 4),
     })
     opened = await open(folder.dir)
-    remote = await openRemote(opened.uri, { stallSeconds: 5, report })
+    remote = await openRemote(opened.uri, { stallSeconds: 5, ipfsGateway: opened.ipfsGateway, report })
   })
 
   afterAll(async () => {

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { openRemote, openWriter } from '../../../store/remotes/open.ts'
 import { refusal } from '../../fixtures/repository.ts'
 
+const root = 'bafybeihkoviema7g3gxyt6la7vd5ho32ictqbilu3wnlo3rs7ewhnp7lly'
 const options = { stallSeconds: 1, report: () => undefined }
 
 test.each([
@@ -16,17 +17,19 @@ test.each([
   ['http://os.example', 'http://os.example/'],
   ['HTTPS://OS.example:443/repo', 'https://os.example/repo/'],
   ['https://me:secret@os.example/repo/', 'https://os.example/repo/'],
+  [`IPFS://${root}`, `ipfs://${root}/`],
+  ['ipns://os.example/repo', 'ipns://os.example/repo/'],
 ])('%s is %s', async (uri, label) => {
   const remote = await openRemote(uri, options)
   expect(remote.label).toBe(label)
   await remote.close()
 })
 
-test.each(['s3://bucket/os/', 'oci://registry/os', 'ipfs://bafy/', 'ftp://os.example/', 'c:\\repo', 'javascript:1'])(
+test.each(['s3://bucket/os/', 'oci://registry/os', 'ftp://os.example/', 'c:\\repo', 'javascript:1'])(
   '%s is unsupported, and the hint lists what is not',
   async (uri) => {
     expect(await refusal(openRemote(uri, options))).toBe(`unsupported: no remote of this kind: ${uri}`)
-    await expect(openRemote(uri, options)).rejects.toMatchObject({ hint: expect.stringMatching(/\.\/repo.*file:.*http:.*https:/) })
+    await expect(openRemote(uri, options)).rejects.toMatchObject({ hint: expect.stringMatching(/\.\/repo.*file:.*http:.*https:.*ipfs:/) })
   },
 )
 
@@ -45,5 +48,10 @@ test('only folders can be published to', async () => {
   await expect((async () => openWriter('https://os.example/'))()).rejects.toMatchObject({
     code: 'unsupported',
     hint: expect.stringContaining('folder'),
+  })
+  await expect((async () => openWriter(`ipfs://me:secret@${root}/`))()).rejects.toMatchObject({
+    code: 'unsupported',
+    message: `cannot publish to ipfs://${root}/`,
+    hint: expect.stringContaining('ipfs add -r --cid-version 1 ./repo'),
   })
 })
