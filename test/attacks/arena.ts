@@ -47,6 +47,8 @@ const repo = 'org.example.arena'
 export const pointerName = documents.pointer('stable')
 const start = Date.parse('2026-11-23T10:00:00Z')
 const hour = 3_600_000
+/** A root; what the gateway says lies below it is what counts. */
+export const ipfsRoot = 'bafybeihkoviema7g3gxyt6la7vd5ho32ictqbilu3wnlo3rs7ewhnp7lly'
 const days = 7
 const report = () => undefined
 
@@ -200,7 +202,7 @@ export class Arena {
     return `blobs/${shardOf(cid)}/${cid}`
   }
 
-  node(uris: readonly string[], home: string, booted: 'a' | 'b' | undefined): Promise<Node> {
+  node(uris: readonly string[], home: string, booted: 'a' | 'b' | undefined, ipfsGateway?: string): Promise<Node> {
     const place = (name: string) => ({ dir: this.path(home, name) })
     return openNode({
       storeDir: this.path(home, 'store'),
@@ -218,6 +220,7 @@ export class Arena {
       booted,
       cmdline: '',
       stallSeconds: 1,
+      ipfsGateway,
       run: openRun(report),
       report,
       clock: () => this.now,
@@ -240,12 +243,14 @@ export class Arena {
     cpSync(this.path('template'), this.path(home), { recursive: true, verbatimSymlinks: true })
   }
 
-  /** One sync of the node in `home` from a server that answers so. */
-  async attack(home: string, answer: (asked: Asked) => Bend): Promise<Outcome> {
-    const server = await bentServer(answer)
+  /** One sync of the node in `home` from a server that answers so; `ipfs`: it is a gateway, asked for what lies below the root. */
+  async attack(home: string, answer: (asked: Asked) => Bend, through?: 'ipfs'): Promise<Outcome> {
+    const below = (asked: Asked) => answer({ ...asked, target: asked.target.replace(`/ipfs/${ipfsRoot}/`, '/') })
+    const server = await bentServer(through === 'ipfs' ? below : answer)
+    const uri = through === 'ipfs' ? `ipfs://${ipfsRoot}/` : server.url
     const began = performance.now()
     try {
-      await this.#sync(await this.node([server.url], home, 'b'))
+      await this.#sync(await this.node([uri], home, 'b', server.url))
       return { code: 'none', message: '', sent: server.sent, milliseconds: performance.now() - began }
     } catch (error) {
       if (!isPsyblobError(error)) throw error

@@ -18,6 +18,8 @@ export type Attack = {
   readonly poison?: (arena: Arena, home: string) => void
   /** Milliseconds that the clock of the node is off. */
   readonly clock?: number
+  /** The server is a gateway to IPFS, and the repository is read through it. Default: a web server. */
+  readonly through?: 'ipfs'
   /** Bytes of bodies that may be sent. Default: 1 MB. */
   readonly bytes?: number
   /** Default: 6. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { documents } from '../../core/mod.ts'
 import type { Asked, Bend } from '../fixtures/bent-server.ts'
 import { answerFrom } from '../fixtures/site.ts'
-import { type Arena, type Files, pointerName } from './arena.ts'
+import { type Arena, type Files, ipfsRoot, pointerName } from './arena.ts'
 import type { Attack } from './attack.ts'
 
 const manifestName = documents.manifest('os', 3)
@@ -100,7 +100,49 @@ const ranges: readonly (readonly [string, Answer])[] = [
 /** The other bytes of that length. */
 const wrong: Answer = (good) => ({ ...good, body: Buffer.from(good.body as Uint8Array).map((byte) => byte ^ 0x55) })
 
+/** The block of a UnixFS file instead of the file: its bytes with a little before and after them. */
+const block: Answer = (good) => ({ ...good, body: Buffer.concat([Buffer.from('\x0a\x80\x02\x08\x02'), good.body as Uint8Array]) })
+const page: Answer = () => ({ headers: { 'Content-Type': 'text/html' }, body: '<!DOCTYPE html><title>Index of /ipfs</title>' })
+const turned =
+  (to: string): Answer =>
+  () => ({ status: 302, headers: { Location: to } })
+
+/** With the codes about pointer, manifest, kernel and squashfs. */
+const gateway: readonly (readonly [string, readonly string[], Answer])[] = [
+  ['other bytes of that length', ['malformed', 'corrupt', 'corrupt', 'corrupt'], wrong],
+  // longer than the manifest, or than the range, may be
+  ['a block instead of the file', ['malformed', 'malformed', 'corrupt', 'unavailable'], block],
+  ['a page for people', ['malformed', 'corrupt', 'unavailable', 'unavailable'], page],
+  ['found by nobody in time', Array(4).fill('unavailable'), () => ({ status: 504 })],
+  ['a redirect into this machine', Array(4).fill('unavailable'), turned('http://127.0.0.1:1/')],
+  ['a redirect to a host of its own at another port', Array(4).fill('unavailable'), turned(`http://${ipfsRoot}.ipfs.localhost:1/`)],
+  ['a redirect to a metadata service', Array(4).fill('unavailable'), turned('http://169.254.169.254/latest/')],
+]
+const asked = [
+  ['pointer', pointerName],
+  ['manifest', manifestName],
+  ['kernel', kernel],
+  ['squashfs', squashfs],
+] as const
+
+/** IPFS checks its blocks; what a gateway hands on is checked by us. */
+const throughIpfs = gateway.flatMap(([what, codes, answer]) =>
+  asked.map(
+    ([name, file], at): Attack => ({
+      kind: 'IPFS answers that are not the asked bytes',
+      what: `${name}: ${what}`,
+      code: codes[at] ?? '',
+      seconds: 15,
+      modes: ['root'],
+      through: 'ipfs',
+      ...(at < 2 ? {} : { stage: 'bytes' }),
+      bend: about(file, answer),
+    }),
+  ),
+)
+
 export const transportAttacks: readonly Attack[] = [
+  ...throughIpfs,
   ...everywhere,
   ...ranges.map(
     ([what, answer]): Attack => ({

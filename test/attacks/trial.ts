@@ -32,7 +32,7 @@ export function tryAttacks(mode: Mode): void {
   test.each(all.filter(({ modes }) => modes?.includes(mode) ?? true).map((attack) => [`${attack.kind}: ${attack.what}`, attack] as const))(
     '%s',
     async (_, attack) => {
-      const { bend, poison, stage, code, bytes = 1_000_000, seconds = 6, memory = 64_000_000, clock = 0 } = attack
+      const { bend, poison, stage, code, through, bytes = 1_000_000, seconds = 6, memory = 64_000_000, clock = 0 } = attack
       // a case that is not done in time must not stand in the way of the others
       const home = `node${count++}`
       arena.fresh(home)
@@ -54,7 +54,7 @@ export function tryAttacks(mode: Mode): void {
         others: arena.snapshot('template'),
       }
       arena.now += clock
-      const { result: outcome, peak } = await peakOf(() => arena.attack(home, answer)).finally(() => void (arena.now -= clock))
+      const { result: outcome, peak } = await peakOf(() => arena.attack(home, answer, through)).finally(() => void (arena.now -= clock))
 
       expect(outcome, outcome.message).toMatchObject({ code })
       expect(outcome.message).not.toMatch(control)
