@@ -7,6 +7,8 @@ export const limits = {
   trustedComment: 8173,
   /** 400 bytes an entry are usual, and 100,000 entries have to fit (spec/manifest.md 1). */
   manifest: 64 * 1024 * 1024,
+  /** Manifests above it are compressed as well, and asked for so (spec/repository.md 9). */
+  compressedAbove: 64 * 1024,
   entries: 100_000,
   composition: 1024 * 1024,
   /** A recipe of an OS. */

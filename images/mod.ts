@@ -53,3 +53,4 @@ export { applyTree, repairTrees, rollbackTree, syncTree, type TreeResult } from 
 export { type Audit, type Repaired, repair, verifyRemotes, verifySlots, verifyStore } from './verify.ts'
 export { runVm } from './vm.ts'
 export { type Why, why } from './why.ts'
+export { xzCompressor } from './xz.ts'

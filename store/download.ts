@@ -1,5 +1,6 @@
 // Download: a release as a self-contained repository folder, for a USB stick or a mirror of one product. The pointer goes last.
-import { type Bytes, documents, isPsyblobError, limits, PsyblobError, type Report } from '../core/mod.ts'
+import { type Bytes, documents, isPsyblobError, limits, PsyblobError, type Report, readXz } from '../core/mod.ts'
+import { cidOfBytes } from './blake3.ts'
 import { blobsOf } from './difference.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { Trust } from './refresh.ts'
@@ -60,6 +61,10 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
   }
   const { serial } = release.manifest
   await put(documents.manifestSignature(product, serial), release.signed.signatures, limits.minisig)
+  if (release.signed.body.length > limits.compressedAbove) {
+    const xz = await compressed(release, { product, mirrors, signal })
+    if (xz !== undefined) await put(documents.manifestXz(product, serial), xz, limits.manifest)
+  }
   await put(documents.manifest(product, serial), release.signed.body, limits.manifest)
   for (const [name, limit] of [
     [documents.repository, limits.repository],
@@ -87,4 +92,22 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
   }
   await put(documents.pointer(channel), pointer, limits.pointer)
   return { total, fetched, blobs: blobs.length }
+}
+
+/** The compressed manifest, if a remote has a right one. */
+async function compressed(
+  { manifest, signed, cid }: VerifiedManifest,
+  { product, mirrors, signal }: { readonly product: string } & Pick<DownloadOptions, 'mirrors' | 'signal'>,
+): Promise<Uint8Array | undefined> {
+  const size = signed.body.length
+  return mirrors.read(documents.manifestXz(product, manifest.serial), {
+    limit: size,
+    isSpare: true,
+    signal,
+    accept: (bytes, remote) => {
+      const what = `compressed manifest ${product}/${manifest.serial} of ${remote.label}`
+      if (cidOfBytes(readXz(bytes, size, what)) === cid) return bytes
+      throw new PsyblobError('corrupt', `${what} is another one`, { hint: 'the mirror is damaged; ask its operator' })
+    },
+  })
 }

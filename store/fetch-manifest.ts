@@ -1,9 +1,10 @@
 // A manifest from the store or the remotes, verified; and its place in the store.
-import { type CID, cidOf, documents, isPsyblobError, limits, PsyblobError } from '../core/mod.ts'
+import { type CID, cidOf, documents, isPsyblobError, limits, PsyblobError, readXz } from '../core/mod.ts'
 import type { Authority } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
+import type { Remote } from './remote.ts'
 import { checkManifestHeader, type VerifiedManifest, verifyRelease } from './signed.ts'
 
 export type ManifestRequest = {
@@ -42,23 +43,37 @@ async function byCid(
   { product, serial, authority, cid, size, mirrors, signal }: ManifestRequest & { readonly cid: CID },
   what: string,
 ): Promise<VerifiedManifest | undefined> {
-  const body = await mirrors.read(documents.manifest(product, serial), {
-    limit: size ?? limits.manifest,
-    signal,
-    accept: (bytes, remote) => {
-      const where = `${what} of ${remote.label}`
-      if (size !== undefined && bytes.length !== size) {
-        throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${bytes.length}`, {
-          hint: 'the mirror may be behind; try again later',
-        })
-      }
-      const got = cidOf(blake3().digest(bytes))
-      if (got === cid) return bytes
-      throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
-        hint: 'the mirror is damaged or behind; try again later or ask its operator',
+  const named = (bytes: Uint8Array, where: string): Uint8Array => {
+    if (size !== undefined && bytes.length !== size) {
+      throw new PsyblobError('corrupt', `${where}: expected ${size} bytes, got ${bytes.length}`, {
+        hint: 'the mirror may be behind; try again later',
       })
-    },
-  })
+    }
+    const got = cidOf(blake3().digest(bytes))
+    if (got === cid) return bytes
+    throw new PsyblobError('corrupt', `${where}: expected ${cid}, got ${got}`, {
+      hint: 'the mirror is damaged or behind; try again later or ask its operator',
+    })
+  }
+  const packed =
+    size === undefined || size <= limits.compressedAbove
+      ? undefined
+      : await mirrors.read(documents.manifestXz(product, serial), {
+          limit: size,
+          isSpare: true,
+          signal,
+          accept: (bytes, remote) => {
+            const where = `compressed ${what} of ${remote.label}`
+            return named(readXz(bytes, size, where), where)
+          },
+        })
+  const body =
+    packed ??
+    (await mirrors.read(documents.manifest(product, serial), {
+      limit: size ?? limits.manifest,
+      signal,
+      accept: (bytes, remote) => named(bytes, `${what} of ${remote.label}`),
+    }))
   if (body === undefined) return undefined
   const verified = await mirrors.read(documents.manifestSignature(product, serial), {
     limit: limits.minisig,
@@ -74,18 +89,23 @@ async function bySerial(
   { product, serial, authority, mirrors, signal }: ManifestRequest,
   what: string,
 ): Promise<VerifiedManifest | undefined> {
-  return mirrors.read(documents.manifest(product, serial), {
-    limit: limits.manifest,
-    signal,
-    accept: async (body, remote) => {
-      const where = `${what} of ${remote.label}`
-      const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig, signal })
-      if (signatures === undefined) throw unsigned(where)
-      const release = verifyRelease({ body, signatures }, { authority, product }, where)
-      checkManifestHeader(release.manifest, { name: product, serial }, where)
-      return release
-    },
-  })
+  const accepted = async (body: Uint8Array, remote: Remote) => {
+    const where = `${what} of ${remote.label}`
+    const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig, signal })
+    if (signatures === undefined) throw unsigned(where)
+    const release = verifyRelease({ body, signatures }, { authority, product }, where)
+    checkManifestHeader(release.manifest, { name: product, serial }, where)
+    return release
+  }
+  const options = { limit: limits.manifest, signal }
+  return (
+    (await mirrors.read(documents.manifest(product, serial), { ...options, accept: accepted })) ??
+    (await mirrors.read(documents.manifestXz(product, serial), {
+      ...options,
+      isSpare: true,
+      accept: (bytes, remote) => accepted(readXz(bytes, limits.manifest, `compressed ${what} of ${remote.label}`), remote),
+    }))
+  )
 }
 
 function unsigned(what: string): PsyblobError {

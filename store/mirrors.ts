@@ -55,7 +55,8 @@ export class Mirrors {
 
   /**
    * A document from the first remote whose answer `accept` takes; undefined when every remote that answers has none.
-   * `accept` verifies, and throws to refuse. When all fail, throws the most telling refusal.
+   * `accept` verifies, and throws to refuse. When all fail, throws the most telling refusal. What `isSpare` may be missing, wrong or not to
+   * be had, and nobody is blamed: there is another way to what is in it.
    */
   async read<Value>(
     name: DocumentName,
@@ -64,6 +65,7 @@ export class Mirrors {
       readonly accept: (bytes: Uint8Array, remote: Remote) => Value | Promise<Value>
       /** It need not be there: what is refused is no answer, when another remote says that there is none. */
       readonly isOptional?: boolean
+      readonly isSpare?: boolean
     },
   ): Promise<Value | undefined> {
     let absent = false
@@ -78,6 +80,12 @@ export class Mirrors {
           absent = true
           break
         } catch (error) {
+          if (options.isSpare === true && isPsyblobError(error, 'not-found', ...blame)) {
+            options.signal?.throwIfAborted()
+            this.#report({ type: 'trace', text: `${error.message}: done without` })
+            absent = true
+            break
+          }
           refused ||= !isPsyblobError(error, 'unavailable', 'not-found')
           await this.#fail(error, { remote, course, gained: false, others: this.#left().length > 1, signal: options.signal })
         }

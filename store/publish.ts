@@ -14,6 +14,7 @@ import {
   PsyblobError,
   parseManifest,
   type Report,
+  readXz,
   type SecretKey,
   sameContent,
   utf8Encode,
@@ -52,6 +53,8 @@ export type PublishOptions = {
   readonly now: number
   /** Days until the pointer expires. */
   readonly days: number
+  /** Makes an .xz stream of bytes; undefined when this machine cannot. */
+  readonly compress?: ((bytes: Uint8Array) => Promise<Uint8Array | undefined>) | undefined
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -140,9 +143,11 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const trustedComment = manifestComment({ repo, name: product, serial }, cid)
     const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment })
     const size = records.reduce((sum, { bin }) => sum + (bin?.size ?? 0), 0)
+    const xz = body.length > limits.compressedAbove ? await usableXz(body, options.compress) : undefined
     const release: PointedRelease = { serial, manifest: cid, size: body.length }
     // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
     await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
+    if (xz !== undefined) await remote.replace(documents.manifestXz(product, serial), xz, undefined)
     await remote.replace(documents.manifest(product, serial), body, undefined)
     const version = (start?.pointer.version ?? 0) + 1
     const pointer = signPointer({
@@ -180,6 +185,13 @@ export async function publish(options: PublishOptions): Promise<Published> {
   } finally {
     await held.release()
   }
+}
+
+/** Compressed, if that makes it smaller and our own reader makes the same of it again: nothing is published that nodes would do without. */
+async function usableXz(body: Uint8Array, compress: PublishOptions['compress']): Promise<Uint8Array | undefined> {
+  const xz = await compress?.(body)
+  if (xz === undefined || xz.length >= body.length) return undefined
+  return Buffer.compare(readXz(xz, body.length, 'compressed manifest'), body) === 0 ? xz : undefined
 }
 
 /** The manifest that a pointer names, which vouches for it by its CID. */

@@ -1,7 +1,7 @@
 // psyblob publish
 import { Command, Option } from 'clipanion'
 import { limits, PsyblobError, parseName, type SecretKey, visible } from '../../core/mod.ts'
-import { defaultCompat } from '../../images/mod.ts'
+import { defaultCompat, xzCompressor } from '../../images/mod.ts'
 import { openWriter, publish, refreshPointer } from '../../store/mod.ts'
 import { BaseCommand, wholeNumber } from '../command.ts'
 import { readSecretKey } from '../password.ts'
@@ -86,6 +86,7 @@ export class Publish extends BaseCommand {
       postExec: this.postExec,
       licenceMap: this.licenceMap,
       sources: this.sources,
+      compress: xzCompressor({ report: this.ui.report, signal: this.signal }),
       now,
       days,
       report: this.ui.report,

@@ -7,10 +7,18 @@ import { contentAttacks } from './content.ts'
 import { documentAttacks } from './documents.ts'
 import { peakOf, standing } from './memory.ts'
 import { nodeAttacks } from './nodes.ts'
+import { packedAttacks } from './packed.ts'
 import { rootAttacks } from './roots.ts'
 import { transportAttacks } from './transport.ts'
 
-const all: readonly Attack[] = [...documentAttacks, ...contentAttacks, ...rootAttacks, ...nodeAttacks, ...transportAttacks]
+const all: readonly Attack[] = [
+  ...documentAttacks,
+  ...contentAttacks,
+  ...packedAttacks,
+  ...rootAttacks,
+  ...nodeAttacks,
+  ...transportAttacks,
+]
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: none may be printed
 const control = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/

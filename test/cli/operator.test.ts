@@ -15,7 +15,10 @@ afterEach(() => world.close())
 describe('a question about nothing', () => {
   test.each(['check latest', 'verify', 'sync'])('is no yes: %s', async (command) => {
     const key = world.read('os.pub').toString().split('\n')[1]
-    world.write('composition', `${JSON.stringify({ name: 'base', key, uris: ['repo'], target: { kind: 'tree', root: world.path('root') } })}\n`)
+    world.write(
+      'composition',
+      `${JSON.stringify({ name: 'base', key, uris: ['repo'], target: { kind: 'tree', root: world.path('root') } })}\n`,
+    )
     mkdirSync(world.path('root'))
     const outcome = await world.psyblob(`${command} --composition composition`)
     expect(outcome).toMatchObject({ code: 10, stderr: expect.stringMatching(/^psyblob: not-found: .*\n {2}hint: /m) })

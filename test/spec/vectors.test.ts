@@ -15,6 +15,7 @@ import { parsePointer } from '../../core/pointer.ts'
 import { parseRoot } from '../../core/root.ts'
 import { readSquashfs } from '../../core/squashfs.ts'
 import { squashfsCutter } from '../../core/squashfs-cutter.ts'
+import { readXz } from '../../core/xz.ts'
 import { grub } from '../../images/bootloaders/grub.ts'
 import { blake3 } from '../../store/blake3.ts'
 import { indexTree } from '../../store/index-tree.ts'
@@ -69,6 +70,7 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
       index: indexTree(bytes).index,
     }
   },
+  xz: ({ base64, most }) => Buffer.from(readXz(new Uint8Array(Buffer.from(base64, 'base64')), most, 'vector')).toString(),
   chunker: ({ bytes }) => cuts(madeOf(bytes), fastCdc()),
   squashfs: async ({ base64 }) => {
     const image = new Uint8Array(Buffer.from(base64, 'base64'))
