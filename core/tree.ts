@@ -12,9 +12,10 @@ export const treeFolder = '.psyblob'
 const setId = 0o6000
 
 /** Throws `untrusted` for an entry that this composition does not allow. Asked before anything is written. */
-export function checkTree({ name, serial, records }: Manifest, { allow = [] }: Pick<Component, 'allow'>): void {
+export function checkTree({ name, serial, records }: Manifest, { allow = [], target }: Pick<Component, 'allow' | 'target'>): void {
+  const own = ['', ...((target.kind === 'tree' ? target.mounts : undefined) ?? [])].map((mount) => `${mount}/${treeFolder}`)
   for (const record of records) {
-    if (record.path === `/${treeFolder}` || record.path.startsWith(`/${treeFolder}/`)) {
+    if (own.some((path) => record.path === path || record.path.startsWith(`${path}/`))) {
       throw new PsyblobError('untrusted', `${name} ${serial}: ${visible(record.path)} lies where psyblob keeps files of its own`, {
         hint: 'the publisher leaves it out',
       })

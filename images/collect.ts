@@ -4,6 +4,8 @@ import { blobsOf, links, verifyKept } from '../store/mod.ts'
 import { contents } from './current.ts'
 import { type Node, openMachineOf, trustOf, withStore } from './node.ts'
 import { slotNames } from './slot.ts'
+import { readJournal } from './tree/journal.ts'
+import { lookAt } from './tree/tree.ts'
 
 export type Collected = { readonly removed: readonly string[]; readonly bytes: number }
 
@@ -18,6 +20,14 @@ export async function collect(node: Node, { dryRun }: { readonly dryRun: boolean
       for (const link of links) {
         const serial = await node.store.link(component.name, link)
         if (serial !== undefined) kept.add(serial)
+      }
+      // what was begun is finished by the next run, which has to know what it is
+      if (component.target.kind === 'tree') {
+        const begun = await lookAt(component, (root) => readJournal(root.dir, component.name)).catch((error: unknown) => {
+          if (isPsyblobError(error, 'not-found')) return undefined
+          throw error
+        })
+        if (begun !== undefined) kept.add(begun.header.serial)
       }
       if (component.target.kind === 'slots') {
         const machine = await openMachineOf(node, component)

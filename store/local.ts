@@ -1,5 +1,5 @@
 // The local store (/var/psyblob): manifests by serial with latest/current/previous links, chunk indexes, nothing a slot already has (spec/store.md).
-import { constants, copyFile, lstat, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { chmod, constants, copyFile, lstat, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CID, cidOf, isPsyblobError, limits, PsyblobError, parseName, parseSerial, shardOf } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
@@ -14,6 +14,7 @@ export type SignedManifest = { readonly body: Uint8Array; readonly signatures: U
 
 export class LocalStore {
   readonly dir: string
+  #hidden: Promise<void> | undefined
 
   constructor(dir: string) {
     this.dir = dir
@@ -108,6 +109,9 @@ export class LocalStore {
     const temporary = temporaryBeside(path)
     try {
       await makeFolder(dirname(path))
+      // bytes of files that not everybody may read
+      this.#hidden ??= chmod(join(this.dir, 'blob'), 0o700)
+      await this.#hidden
       const isBlob = await make(temporary)
       if (isBlob) await rename(temporary, path)
       return isBlob

@@ -55,6 +55,11 @@ export function isInForce({ signed, manifest }: VerifiedManifest, believed: Beli
   }
 }
 
+/** As `verifyKept`, of what is installed and has to be known to be replaced: also when it was taken back since. */
+export function verifyInstalled(signed: SignedManifest, { authority, product }: Believed, what: string): VerifiedManifest {
+  return verifyManifest(signed, knownBy(authority, product), what)
+}
+
 /** Throws `untrusted` (too few good signatures of `signers`) or `malformed`. */
 export function verifyManifest(signed: SignedManifest, signers: Signers, what: string): VerifiedManifest {
   if (signed.signatures.length > limits.minisig)

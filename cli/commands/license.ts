@@ -20,7 +20,13 @@ export class License extends NodeCommand {
     const node = await this.node()
     const found = await licenceOf(node, parsePath(this.file))
     this.ui.json(found)
-    if (found.text !== null) this.ui.data(found.text.split('\n').map(visible).join('\n'))
+    if (found.text !== null)
+      this.ui.data(
+        found.text
+          .split(/([\n\t\f])/)
+          .map((part, at) => (at % 2 === 1 ? part : visible(part)))
+          .join(''),
+      )
     else this.ui.data(`${visible(found.licence)}\n`)
     this.ui.say(`${visible(found.path)} of ${found.product} ${found.serial}: ${visible(found.licence)}`)
   }

@@ -6,7 +6,7 @@ import { freeBytes } from '../space.ts'
 import { commit } from './commit.ts'
 import { type JournalHeader, readJournal, writeJournal } from './journal.ts'
 import { settle } from './settle.ts'
-import { dropStage, keepBytes, keepFormer, makeStage, stage } from './staging.ts'
+import { dropStage, keepBytes, keepFormer, stage } from './staging.ts'
 import { checkAdmissible, installedTree, treeTarget } from './tree.ts'
 import { planTree, type TreePlan } from './tree-plan.ts'
 import type { TreeRoot } from './tree-root.ts'
@@ -36,9 +36,15 @@ export type TreeChange = {
 export async function changeTree(node: Node, component: Component, root: TreeRoot, options: ChangeOptions): Promise<TreeChange> {
   const { release, source, mends, only, dryRun } = options
   const { manifest } = release
-  const { mounts = [] } = treeTarget(component)
+  const { mounts: named = [] } = treeTarget(component)
+  // what is not mounted now is a folder like any other
+  const mounts = named.filter((mount) => root.isMount(mount))
   const { store, report, signal, run } = node
-  if (!dryRun) await finish(node, component, root)
+  if (dryRun && (await readJournal(root.dir, component.name)) !== undefined)
+    report({
+      type: 'warning',
+      text: 'an apply was cut short and would be finished first: this is what would be done if nothing came of that',
+    })
   // a release that is repaired is the one that is installed
   const before = only === undefined ? await beforeOf(node, component, mends) : undefined
   const { isClaimed } = await checkAdmissible(node, component, { root, manifest })
@@ -48,18 +54,18 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
     looked += bytes
     report({ type: 'bytes', done: looked, total: Math.max(looked, manifest.size) })
   }
-  const plan = await planTree({ root, before: before?.manifest, after: manifest, mends, only, isClaimed, onBytes, signal })
+  const plan = await planTree({ root, mounts, before: before?.manifest, after: manifest, mends, only, isClaimed, onBytes, signal })
   const wanted = new Map(plan.staged.flatMap(({ bin }) => (bin === null ? [] : [[bin.cid, bin.size] as const])))
   const isNews = only === undefined && before?.cid !== release.cid
   if (dryRun || (plan.steps.length === 0 && !isNews))
     return outcome(plan, { before, options, fetched: dryRun ? await missingBytes(node, wanted) : 0 })
   try {
-    dropStage({ root, product: component.name, mounts })
+    dropStage({ root, product: component.name, mounts: named })
+    await keepFormer(plan, { root, store, signal })
     await takeMoved(node, root, wanted, before?.manifest)
     await requireRoom(node, wanted)
     report({ type: 'step', step: 'fetch', about: `${component.name} ${manifest.serial}` })
     const fetched = await fetchBlobs(wanted, { store, mirrors: source.mirrors, report, signal })
-    await keepFormer(plan, { root, store, signal })
     report({ type: 'step', step: 'write' })
     const time = parseTime(manifest.created) / 1000
     await stage(plan, { root, product: component.name, mounts, run, store, time, signal })
@@ -72,21 +78,21 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
       previous,
       postExec: isNews ? manifest['post-exec'] : null,
     }
-    makeStage(root, '', component.name)
+    refuseChanged(plan, root)
     await writeJournal(root.dir, { header, steps: plan.steps })
-    report({ type: 'step', step: 'flip' })
-    await commit({ header, steps: plan.steps }, { root, mounts, run })
+    report({ type: 'step', step: 'put in place' })
+    await commit({ header, steps: plan.steps }, { root, mounts: named, run })
     await settle(node, component, { root, header })
     return outcome(plan, { before, options, fetched })
   } catch (error) {
     if ((await readJournal(root.dir, component.name).catch(() => 'damaged')) === undefined)
-      dropStage({ root, product: component.name, mounts })
+      dropStage({ root, product: component.name, mounts: named })
     throw error
   }
 }
 
 /** Finishes what a run that was cut short began; true when there was something. */
-async function finish(node: Node, component: Component, root: TreeRoot): Promise<boolean> {
+export async function finish(node: Node, component: Component, root: TreeRoot): Promise<boolean> {
   const journal = await readJournal(root.dir, component.name)
   if (journal === undefined) return false
   const { mounts = [] } = treeTarget(component)
@@ -110,7 +116,18 @@ async function takeMoved({ store }: Node, root: TreeRoot, wanted: ReadonlyMap<CI
   for (const { path, bin } of before?.records ?? []) {
     if (bin === null || !wanted.has(bin.cid) || (await store.hasBlob(bin.cid, bin.size))) continue
     const way = root.way(path)
-    if (typeof way === 'string') await store.adoptBlob(bin.cid, (temporary) => keepBytes(way, temporary, bin.cid, { mayLink: false }))
+    if (typeof way === 'string') await store.adoptBlob(bin.cid, (temporary) => keepBytes(way, temporary, bin.cid))
+  }
+}
+
+/** Somebody may have changed a file while others were fetched: what he did must not be lost. */
+function refuseChanged({ looked }: TreePlan, root: TreeRoot): void {
+  for (const { path, ino, ctimeMs } of looked) {
+    const state = root.stateOf(path)
+    if (state !== undefined && !('why' in state) && state.ino === ino && state.ctimeMs === ctimeMs) continue
+    throw new PsyblobError('conflict', `${visible(path)} was changed meanwhile; nothing was changed by psyblob`, {
+      hint: 'run the same command again: what was fetched stays',
+    })
   }
 }
 

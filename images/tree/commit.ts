@@ -1,10 +1,11 @@
 // Carries a journal out. Each step changes nothing when it was done before, so that a run that was cut short is simply done again (spec/tree.md 5).
 import {
-  chmodSync,
   closeSync,
   constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
+  fsyncSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -15,11 +16,11 @@ import {
   unlinkSync,
 } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
-import { visible } from '../../core/mod.ts'
+import { PsyblobError, visible } from '../../core/mod.ts'
 import { hasCode, translated } from '../../store/mod.ts'
 import { kindOfState, rightsMask } from './inspection.ts'
 import { type Journal, type Step, stagePath } from './journal.ts'
-import { flushFileSystems, flushPath, mountFor, type StagingOptions } from './staging.ts'
+import { flushFileSystems, flushPath, type StagingOptions } from './staging.ts'
 import { TreeRoot } from './tree-root.ts'
 
 /** Not to be interrupted: what is begun here is finished here, or by the next run. */
@@ -33,13 +34,13 @@ export async function commit({ header, steps }: Journal, options: Omit<StagingOp
       if (at % 256 === 255) await turn()
       // folders that were open may be others now
       if (forgetful) root.forget()
-      forgetful = step.do === 'aside' || step.do === 'drop' || step.do === 'remove'
+      forgetful = step.do === 'aside' || step.do === 'drop' || step.do === 'remove' || step.do === 'swap'
       if (forgetful) other.forget()
       try {
-        if (step.do === 'put') put(`${stagePath(mountFor(step.path, mounts), header.product)}/${step.from}`, step.path, { root, other })
+        if (step.do === 'put' || step.do === 'swap') put(stagePath(step.at, header.product), step, { root, other })
         else carryOut(step, { root, other })
       } catch (error) {
-        throw translated(error, `putting ${visible(step.path)} in order in ${root.dir}`)
+        throw told(error, step.path, root)
       }
     }
   } finally {
@@ -55,9 +56,23 @@ export async function commit({ header, steps }: Journal, options: Omit<StagingOp
   }
 }
 
+/** What a kernel refuses at this point leaves the tree between two releases: somebody has to look. */
+function told(error: unknown, path: string, root: TreeRoot): unknown {
+  const what = `putting ${visible(path)} in order in ${root.dir}`
+  if (!hasCode(error, 'EBUSY', 'EXDEV', 'EISDIR', 'ENOTEMPTY', 'EPERM', 'ENAMETOOLONG', 'ELOOP')) return translated(error, what)
+  return new PsyblobError(
+    'conflict',
+    `${what}: the file system refuses it (${error instanceof Error ? error.message.split(':')[0] : ''})`,
+    {
+      cause: error,
+      hint: 'something is mounted there, or it cannot be changed (lsattr): mend that, then run the same command again, which goes on from here',
+    },
+  )
+}
+
 type Roots = { readonly root: TreeRoot; readonly other: TreeRoot }
 
-function carryOut(step: Exclude<Step, { do: 'put' }>, roots: Roots): void {
+function carryOut(step: Exclude<Step, { do: 'put' | 'swap' }>, roots: Roots): void {
   const { root, other } = roots
   if (step.do === 'save') save(step, roots)
   else if (step.do === 'aside') {
@@ -71,8 +86,21 @@ function carryOut(step: Exclude<Step, { do: 'put' }>, roots: Roots): void {
 }
 
 /** What is not staged any more was put in place before. */
-function put(staged: string, path: string, { root, other }: Roots): void {
-  if (isThere(other, staged)) renameSync(other.at(staged), root.at(path))
+function put(stage: string, step: Extract<Step, { do: 'put' | 'swap' }>, { root, other }: Roots): void {
+  const [staged, { path }] = [`${stage}/${step.from}`, step]
+  if (!isThere(other, staged)) return
+  // a folder in the way was planned to go, or somebody has made it since
+  if (isKind(root, path, 'directory')) {
+    const to = step.do === 'swap' ? (step.to ?? `${stage}/old-${step.from}`) : freeBeside(root, path)
+    renameSync(root.at(path), other.at(to))
+    root.forget()
+    other.forget()
+  }
+  renameSync(other.at(staged), root.at(path))
+}
+
+function freeBeside(root: TreeRoot, path: string): string {
+  for (let number = 1; ; number++) if (!isThere(root, `${path}.psyblob-saved.${number}`)) return `${path}.psyblob-saved.${number}`
 }
 
 function isKind(root: TreeRoot, path: string, kind: string): boolean {
@@ -89,7 +117,11 @@ function save({ path, to }: Extract<Step, { do: 'save' }>, { root, other }: Root
   const state = root.stateOf(path)
   if (state === undefined || 'why' in state || !state.isFile()) return
   linkSync(root.at(path), other.at(to))
-  if ((state.mode & 0o6000) !== 0) chmodSync(root.at(to), state.mode & 0o1777)
+  if ((state.mode & 0o6000) === 0) return
+  // somebody who may write there may have put a link in its place: nothing is changed by name
+  openAnd(root.at(to), constants.O_NONBLOCK, (fd) => {
+    if (fstatSync(fd).ino === state.ino) fchmodSync(fd, state.mode & 0o1777)
+  })
 }
 
 function remove(root: TreeRoot, path: string): void {
@@ -134,6 +166,7 @@ function openAnd(way: string, flags: number, work: (fd: number) => void): void {
   const fd = openSync(way, constants.O_RDONLY | constants.O_NOFOLLOW | flags)
   try {
     work(fd)
+    fsyncSync(fd)
   } finally {
     closeSync(fd)
   }

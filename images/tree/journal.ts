@@ -1,4 +1,5 @@
 // The journal of an apply: what is to be done to a tree, in order. While it lies there the tree is between two releases (spec/tree.md 5).
+import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import {
@@ -16,17 +17,20 @@ import {
   utf8Decode,
   utf8Encode,
 } from '../../core/mod.ts'
-import { readLimited, writeWhole } from '../../store/mod.ts'
+import { hasCode, readLimited, translated, writeWhole } from '../../store/mod.ts'
 
 const path = parsedBy(parsePath)
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const rights = { mod: v.pipe(whole, v.maxValue(0o177777)), uid: whole, gid: whole }
+/** On which of the target's mounts it is staged; empty for the root itself. */
+const mount = parsedBy((text: string) => (text === '' ? text : parsePath(text)))
 const step = v.variant('do', [
   v.strictObject({ do: v.literal('save'), path, to: path }),
   v.strictObject({ do: v.literal('aside'), path, to: path }),
   v.strictObject({ do: v.literal('drop'), path, kind: v.picklist(['file', 'directory', 'link', 'other']) }),
   v.strictObject({ do: v.literal('folder'), path, ...rights }),
-  v.strictObject({ do: v.literal('put'), path, from: whole }),
+  v.strictObject({ do: v.literal('put'), path, from: whole, at: mount }),
+  v.strictObject({ do: v.literal('swap'), path, from: whole, at: mount, to: v.nullable(path) }),
   v.strictObject({ do: v.literal('rights'), path, ...rights }),
   v.strictObject({ do: v.literal('remove'), path }),
 ])
@@ -57,6 +61,7 @@ const longest = 8 * limits.manifest
 /** Undefined when none lies there. Throws `corrupt` when it is damaged, `unsupported` when it is a newer version's. */
 export async function readJournal(rootDir: string, product: string): Promise<Journal | undefined> {
   const place = journalPath(rootDir, product)
+  await refuseForeign(place)
   const bytes = await readLimited(place, longest)
   if (bytes === undefined) return undefined
   const hint = `psyblob apply ${product} --force puts every file in order, after ${place} was moved away`
@@ -74,6 +79,16 @@ export async function readJournal(rootDir: string, product: string): Promise<Jou
     if (!isPsyblobError(cause, 'malformed')) throw cause
     throw new PsyblobError('corrupt', `the journal of an apply is damaged: ${cause.message}`, { cause, hint })
   }
+}
+
+/** Throws `conflict` for a journal that somebody else put there: it says what is done with the rights of whoever finishes it. */
+async function refuseForeign(place: string): Promise<void> {
+  const state = await lstat(place).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw translated(error, `reading ${place}`)
+  })
+  if (state === undefined || (state.isFile() && state.uid === process.geteuid?.())) return
+  throw new PsyblobError('conflict', `${place} is of somebody else, and is not believed`, { hint: 'look at it, then move it away' })
 }
 
 /** From here on there is no way back but forward. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Component, isPsyblobError, PsyblobError, visible } from '../../core/mod.ts'
 import { writeWhole } from '../../store/mod.ts'
 import type { Node } from '../node.ts'
-import type { JournalHeader } from './journal.ts'
+import { type JournalHeader, writeJournal } from './journal.ts'
 import { dropStage } from './staging.ts'
 import { treeTarget } from './tree.ts'
 import type { TreeRoot } from './tree-root.ts'
@@ -19,9 +19,11 @@ export async function settle(
 ): Promise<void> {
   const { store, report } = node
   const { product, serial, previous, postExec } = header
+  const { mounts = [] } = treeTarget(component)
+  // its steps were done: done again they would take away what somebody has put there since
+  await writeJournal(root.dir, { header, steps: [] })
   if (previous !== null && previous !== serial) await store.setLink(product, 'previous', previous)
   await store.setLink(product, 'current', serial)
-  const { mounts = [] } = treeTarget(component)
   const isAllowed = component['post-exec'] === true
   if (postExec !== null && !isAllowed)
     report({

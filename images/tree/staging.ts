@@ -5,12 +5,12 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  fstatSync,
   fsyncSync,
   lchownSync,
-  linkSync,
   mkdirSync,
   openSync,
-  readdirSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -49,7 +49,7 @@ export async function stage(
   options: StagingOptions & { readonly store: LocalStore; readonly time: number },
 ): Promise<void> {
   const { root, product, mounts, store, time, signal } = options
-  for (const mount of new Set(plan.staged.map(({ path }) => mountFor(path, mounts)))) makeStage(root, mount, product)
+  for (const mount of new Set(['', ...plan.staged.map(({ path }) => mountFor(path, mounts))])) makeStage(root, mount, product)
   let current = ''
   try {
     for (const [number, record] of plan.staged.entries()) {
@@ -77,9 +77,10 @@ export function dropStage({ root, product, mounts }: Pick<StagingOptions, 'root'
     const all = root.way(`${mount}/${treeFolder}`)
     if (typeof all !== 'string') continue
     try {
-      if (readdirSync(all).length === 0) rmSync(all, { recursive: true, force: true })
+      // another product may be at work there
+      rmdirSync(all)
     } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw translated(error, `removing ${mount}/${treeFolder} of ${root.dir}`)
+      if (!hasCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw translated(error, `removing ${mount}/${treeFolder} of ${root.dir}`)
     }
   }
 }
@@ -95,29 +96,29 @@ export async function keepFormer(
     if (await store.hasBlob(cid, size)) continue
     const way = root.way(path)
     if (typeof way !== 'string') continue
-    await store.adoptBlob(cid, (temporary) => keepBytes(way, temporary, cid, { mayLink: true }))
+    await store.adoptBlob(cid, (temporary) => keepBytes(way, temporary, cid))
   }
 }
 
-/**
- * Shares the bytes where the file system can; else, with `mayLink`, the file gets a second name, for the first is about to go. False when
- * they are not what `cid` names.
- */
-export function keepBytes(from: string, to: string, cid: CID, { mayLink }: { readonly mayLink: boolean }): boolean {
-  for (const take of [
-    () => copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE),
-    ...(mayLink ? [() => linkSync(from, to)] : []),
-    () => copyFileSync(from, to),
-  ]) {
-    try {
-      rmSync(to, { force: true })
-      take()
-      return cidOfFile(to) === cid
-    } catch (error) {
-      if (!hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'EPERM', 'EMLINK', 'ENOSYS', 'ENOENT')) throw error
-    }
+/** Shares the bytes where the file system can. False when they are not what `cid` names, or there is no plain file. */
+export function keepBytes(from: string, to: string, cid: CID): boolean {
+  let fd: number
+  try {
+    // a pipe would block for ever, a link lead elsewhere
+    fd = openSync(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ELOOP', 'ENXIO', 'EACCES')) return false
+    throw error
   }
-  return false
+  try {
+    if (!fstatSync(fd).isFile()) return false
+    copyFileSync(`/proc/self/fd/${fd}`, to, constants.COPYFILE_FICLONE)
+    // it takes the mode along, which may let it run as another user
+    chmodSync(to, 0o600)
+    return cidOfFile(to) === cid
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** Makes psyblob's own folder. Nobody else may look into it: what lies there may be to run as somebody else. */
@@ -128,14 +129,15 @@ export function makeStage(root: TreeRoot, mount: string, product: string): void 
       mkdirSync(place, { mode: 0o700 })
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw translated(error, `making ${path} in ${root.dir}`)
-      const state = root.stateOf(path)
-      if (state === undefined || 'why' in state || !state.isDirectory())
-        throw new PsyblobError('conflict', `${visible(path)} in ${visible(root.dir)} is no folder`, {
-          hint: 'psyblob keeps its own files there: move it away',
-        })
-      chmodSync(place, 0o700)
     }
+    const state = root.stateOf(path)
+    if (state === undefined || 'why' in state || !state.isDirectory() || state.uid !== process.geteuid?.() || (state.mode & 0o077) !== 0)
+      throw new PsyblobError('conflict', `${visible(path)} in ${visible(root.dir)} is somebody else's, or open to others`, {
+        hint: 'psyblob keeps its own files there: move it away',
+      })
+    flushPath(place)
   }
+  flushPath(`${root.dir}${mount}`)
 }
 
 function stageFile(

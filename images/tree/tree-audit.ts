@@ -104,9 +104,12 @@ export async function verifyTree(node: Node, component: Component): Promise<Audi
       }
     const installed = await installedTree(node, component)
     if (installed === undefined)
-      throw new PsyblobError('not-found', `no release of ${component.name} is installed in ${root.dir}`, {
-        hint: `psyblob apply ${component.name} installs one`,
-      })
+      return {
+        ...empty,
+        error: new PsyblobError('not-found', `no release of ${component.name} is installed`, {
+          hint: `psyblob apply ${component.name} installs one`,
+        }),
+      }
     const { manifest } = installed
     let bytes = 0
     const tell = progress(node, manifest)

@@ -1,16 +1,19 @@
 // What has to be done so that a tree is a release: compared path by path, nothing changed yet (spec/tree.md 3).
 import { readdirSync, type Stats } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type CID, type Entry, kindOf, type Manifest, PsyblobError, visible } from '../../core/mod.ts'
+import { type CID, type Entry, kindOf, type Manifest, PsyblobError, pathFault, visible } from '../../core/mod.ts'
 import { cidAt, kindOfState, linkTarget, looksWrong, wrongState } from './inspection.ts'
 import type { Step } from './journal.ts'
+import { mountFor } from './staging.ts'
 import { blockedError, type TreeRoot } from './tree-root.ts'
 
 export type TreePlan = {
   readonly steps: readonly Step[]
   /** What is staged under the number that is its place here. */
   readonly staged: readonly Entry[]
-  /** Files whose blobs the release before has and that will be replaced or removed. */
+  /** What is there now of what will be replaced or removed: nobody may change it meanwhile. */
+  readonly looked: readonly { readonly path: string; readonly ino: number; readonly ctimeMs: number }[]
+  /** Files whose blobs the release before has and that will be replaced or removed, or that only change their owner. */
   readonly former: readonly { readonly path: string; readonly cid: CID; readonly size: number }[]
   /** Other people's files, and where they are kept. */
   readonly saved: readonly { readonly path: string; readonly to: string }[]
@@ -23,6 +26,8 @@ export type TreePlan = {
 
 export type TreePlanOptions = {
   readonly root: TreeRoot
+  /** Paths on which something is mounted that the composition names: what lies there is staged there. */
+  readonly mounts: readonly string[]
   /** What was installed; undefined: nothing that is known. */
   readonly before: Manifest | undefined
   readonly after: Manifest
@@ -71,7 +76,10 @@ class Planner {
   readonly #made = new Set<string>()
   readonly #clearing: Step[] = []
   readonly #folders: Step[] = []
-  readonly #puts: Extract<Step, { do: 'put' }>[] = []
+  readonly #puts: Extract<Step, { do: 'put' | 'swap' }>[] = []
+  readonly #looked: { path: string; ino: number; ctimeMs: number }[] = []
+  /** Names that somebody has or will have. */
+  readonly #taken: Set<string>
   readonly #rights: Step[] = []
   readonly #removes: Step[] = []
   readonly #staged: Entry[] = []
@@ -85,6 +93,7 @@ class Planner {
     this.#options = options
     this.#before = new Map(options.before?.records.map((record) => [record.path, record]))
     const folders = options.after.records.filter((record) => kindOf(record) === 'directory')
+    this.#taken = new Set(options.after.records.map(({ path }) => path))
     this.#folderRecords = new Map(folders.map((record) => [record.path, record]))
   }
 
@@ -99,6 +108,7 @@ class Planner {
     return {
       steps: [...this.#clearing, ...this.#folders, ...puts.map(({ step }) => step), ...this.#rights, ...this.#removes],
       staged: this.#staged,
+      looked: this.#looked,
       former: this.#former,
       saved: this.#saved,
       kept: this.#kept,
@@ -121,7 +131,7 @@ class Planner {
       this.#size.kept += bin?.size ?? 0
       return
     }
-    if (state !== undefined) this.#clear(record, state, old)
+    const to = state === undefined ? undefined : this.#clear(record, state, old)
     this.#makeWay(path)
     const { mod, uid, gid } = record
     if (kindOf(record) === 'directory') {
@@ -129,7 +139,14 @@ class Planner {
       this.#made.add(path)
       return
     }
-    this.#puts.push({ do: 'put', path, from: this.#staged.length })
+    this.#put(record, to)
+  }
+
+  /** `to` is where a folder in its place goes: null for one of ours, which goes with what was staged. */
+  #put(record: Entry, to?: string | null): void {
+    const { path, bin } = record
+    const staged = { path, from: this.#staged.length, at: mountFor(path, this.#options.mounts) }
+    this.#puts.push(to === undefined ? { do: 'put', ...staged } : { do: 'swap', ...staged, to })
     this.#staged.push(record)
     this.#size.written += bin?.size ?? 0
   }
@@ -154,7 +171,12 @@ class Planner {
       return
     }
     this.#keepBlob(path, bin)
+    this.#look(path, state)
     this.#removes.push({ do: 'remove', path })
+  }
+
+  #look(path: string, { ino, ctimeMs }: Stats): void {
+    this.#looked.push({ path, ino, ctimeMs })
   }
 
   /** True when the path is as its record says, or will be by setting its mode and owner, which is planned then. */
@@ -168,50 +190,73 @@ class Planner {
     if (bin !== null && !isKnown && cidAt(root, path, this.#options.onBytes) !== bin.cid) return false
     if (problem === undefined) return true
     if (kindOf(record) === 'directory') this.#folders.push({ do: 'folder', path, mod, uid, gid })
-    else this.#rights.push({ do: 'rights', path, mod, uid, gid })
+    else if (bin === null || (state.uid === uid && state.gid === gid && state.nlink === 1 && (mod & 0o6000) === 0))
+      this.#rights.push({ do: 'rights', path, mod, uid, gid })
+    else {
+      // whoever has it open, or another name of it, must not get these rights over bytes of his own
+      this.#keepBlob(path, bin)
+      this.#look(path, state)
+      this.#put(record)
+      this.#size.kept -= bin.size
+    }
     return true
   }
 
-  /** Plans what becomes of the thing in the way of `record`. */
-  #clear(record: Entry, state: Stats, old: Entry | undefined): void {
+  /** Plans what becomes of the thing in the way of `record`; where a folder goes when that has to be the moment before. */
+  #clear(record: Entry, state: Stats, old: Entry | undefined): string | null | undefined {
     const { mends } = this.#options
     const { path } = record
     const found = kindOfState(state)
     const isOurs = old !== undefined && this.#isPristine(old, state)
+    if (found !== 'directory') this.#look(path, state)
+    this.#refuseMount(path, found)
     if (found === 'directory') {
-      if (this.#isOursAlone(path)) {
-        this.#empty(path)
-        this.#clearing.push({ do: 'drop', path, kind: found })
-      } else this.#setAside(path)
       this.#gone.add(path)
-      return
+      if (this.#isOursAlone(path)) {
+        this.#keepBelow(path)
+        return null
+      }
+      return this.#savedAs(path)
     }
     if (isOurs && old !== undefined) this.#keepBlob(path, old.bin)
     if (kindOf(record) === 'directory') {
       if (isOurs) this.#clearing.push({ do: 'drop', path, kind: found })
       else this.#setAside(path)
       this.#gone.add(path)
-      return
+      return undefined
     }
     // a rename replaces it, without a moment in which nothing lies there
-    if (isOurs || (mends && found !== 'other')) return
-    if (found === 'file') {
-      const to = this.#freeName(path)
-      this.#clearing.push({ do: 'save', path, to })
-      this.#saved.push({ path, to })
-    } else this.#setAside(path)
+    if (isOurs || (mends && found !== 'other')) return undefined
+    if (found === 'file') this.#clearing.push({ do: 'save', path, to: this.#savedAs(path) })
+    else this.#setAside(path)
+    return undefined
+  }
+
+  /** A file may be mounted, too: no rename replaces that. */
+  #refuseMount(path: string, found: ReturnType<typeof kindOfState>): void {
+    if (found !== 'other' && found !== 'link' && this.#options.root.isMount(path))
+      throw new PsyblobError('conflict', `something is mounted on ${visible(path)}, which is to be replaced`, { hint: 'unmount it' })
   }
 
   #setAside(path: string): void {
-    const to = this.#freeName(path)
-    this.#clearing.push({ do: 'aside', path, to })
-    this.#saved.push({ path, to })
+    this.#clearing.push({ do: 'aside', path, to: this.#savedAs(path) })
   }
 
-  #freeName(path: string): string {
+  #savedAs(path: string): string {
     for (let number = 1; ; number++) {
-      const name = `${path}${savedEnding}${number === 1 ? '' : `.${number}`}`
-      if (this.#options.root.stateOf(name) === undefined && !this.#saved.some(({ to }) => to === name)) return name
+      const to = `${path}${savedEnding}${number === 1 ? '' : `.${number}`}`
+      if (pathFault(to) !== undefined)
+        throw new PsyblobError(
+          'conflict',
+          `${visible(path)} is not as a release left it, and its name is too long to be kept beside the new one`,
+          {
+            hint: 'move it away',
+          },
+        )
+      if (this.#taken.has(to) || this.#options.root.stateOf(to) !== undefined) continue
+      this.#taken.add(to)
+      this.#saved.push({ path, to })
+      return to
     }
   }
 
@@ -255,26 +300,22 @@ class Planner {
   /** True of a folder with nothing in it but what the release before put there. */
   #isOursAlone(path: string): boolean {
     const { root } = this.#options
-    if (root.isMount(path))
-      throw new PsyblobError('conflict', `something is mounted on ${visible(path)}, which is to be replaced`, { hint: 'unmount it' })
     return readdirSync(root.at(path)).every((name) => {
       const child = `${path}/${name}`
       const old = this.#before.get(child)
       const state = root.stateOf(child)
       if (old === undefined || state === undefined || 'why' in state || !this.#isPristine(old, state)) return false
-      return !state.isDirectory() || this.#isOursAlone(child)
+      return !state.isDirectory() || (!root.isMount(child) && this.#isOursAlone(child))
     })
   }
 
-  /** Plans the removal of what lies in a folder that is ours alone, the deepest first. */
-  #empty(path: string): void {
+  /** The blobs of what lies in a folder that is ours alone. */
+  #keepBelow(path: string): void {
     for (const name of readdirSync(this.#options.root.at(path))) {
       const child = `${path}/${name}`
       const old = this.#before.get(child)
-      if (old === undefined) continue
-      if (kindOf(old) === 'directory') this.#empty(child)
-      else this.#keepBlob(child, old.bin)
-      this.#clearing.push({ do: 'drop', path: child, kind: kindOf(old) })
+      if (old !== undefined && kindOf(old) === 'directory') this.#keepBelow(child)
+      else this.#keepBlob(child, old?.bin ?? null)
     }
   }
 

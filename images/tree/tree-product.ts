@@ -1,5 +1,5 @@
 // A tree as a product: sync, apply, repair, rollback.
-import { type Component, isPsyblobError, PsyblobError, visible } from '../../core/mod.ts'
+import { type Component, checkRootFloor, type Entry, isPsyblobError, PsyblobError, visible } from '../../core/mod.ts'
 import {
   checkManifestHeader,
   fetchManifest,
@@ -27,7 +27,7 @@ import {
   trustOf,
   withStore,
 } from '../node.ts'
-import { type ChangeOptions, changeTree, type TreeChange } from './change.ts'
+import { type ChangeOptions, changeTree, finish, type TreeChange } from './change.ts'
 import { installedTree, treeTarget, withTree } from './tree.ts'
 
 export type TreeResult = TreeChange & {
@@ -76,9 +76,9 @@ export async function applyTree(node: Node, component: Component, { version, pat
     const query = { trust, store: node.store, mirrors: source.mirrors, signal: node.signal }
     const release =
       named?.release ?? (version === undefined ? await newest(node, component, source, dryRun) : await findRelease(query, version))
-    const what = `manifest ${component.name}/${release.manifest.serial}`
-    checkManifestHeader(release.manifest, { name: component.name, repo: trust.repo ?? known?.repo, compat: trust.compat }, what)
+    checkAcceptable(node, component, release)
     checkKnown(component, release, known)
+    if (!dryRun) await avoidRelease(node, component, release, false)
     return install(node, component, { release, source, wish: { mends: force, dryRun } })
   })
 }
@@ -96,8 +96,11 @@ export async function repairTrees(
     })
   if (paths.length === 0) return [await repairTree(node, trees[0] as Component, { only: ['/'], ...options })]
   const owned = new Map<Component, string[]>()
+  const installed = await installedOf(node, trees)
   for (const path of paths) {
-    const owners = await ownersOf(node, trees, path)
+    const owners = [...installed]
+      .filter(([, records]) => records.some((record) => isBelow(record.path, path)))
+      .map(([component]) => component)
     if (owners.length === 0) {
       throw new PsyblobError('not-found', `no release that is installed here has ${visible(path)}`, {
         hint: `psyblob show ${trees[0]?.name ?? 'PRODUCT'} --version current lists what it has`,
@@ -110,17 +113,19 @@ export async function repairTrees(
   return results
 }
 
-/** Products with a record at `path` or below it. */
-async function ownersOf(node: Node, trees: readonly Component[], path: string): Promise<readonly Component[]> {
-  const owners: Component[] = []
+async function installedOf(node: Node, trees: readonly Component[]): Promise<ReadonlyMap<Component, readonly Entry[]>> {
+  const found = new Map<Component, readonly Entry[]>()
   for (const component of trees) {
     const installed = await installedTree(node, component).catch((error: unknown) =>
       isPsyblobError(error, 'corrupt') ? undefined : Promise.reject(error),
     )
-    const isOwner = installed?.manifest.records.some((record) => path === '/' || record.path === path || record.path.startsWith(`${path}/`))
-    if (isOwner === true) owners.push(component)
+    if (installed !== undefined) found.set(component, installed.manifest.records)
   }
-  return owners
+  return found
+}
+
+function isBelow(path: string, above: string): boolean {
+  return above === '/' || path === above || path.startsWith(`${above}/`)
 }
 
 async function repairTree(
@@ -130,6 +135,7 @@ async function repairTree(
 ): Promise<TreeResult> {
   return working(node, component, { command: 'repair', dryRun, path }, async (source) => {
     const release = await installedOrFetched(node, component, source)
+    checkAcceptable(node, component, release, { isInstalled: true })
     return install(node, component, { release, source, wish: { mends: true, only, dryRun } })
   })
 }
@@ -140,8 +146,10 @@ export async function rollbackTree(node: Node, component: Component): Promise<Tr
     const left = await installedTree(node, component)
     const query = { trust: trustOf(node, component), store: node.store, mirrors: source.mirrors, signal: node.signal }
     const release = await findRelease(query, 'previous')
-    const result = await install(node, component, { release, source, wish: { mends: false, dryRun: false } })
+    checkAcceptable(node, component, release)
+    // first: whatever comes of the rest, it is not to be installed again by itself
     if (left !== undefined && left.cid !== release.cid) await avoidRelease(node, component, left, true)
+    const result = await install(node, component, { release, source, wish: { mends: false, dryRun: false } })
     await recordAttempt(node, { what: 'rollback', result: 'ok', product: component.name, serial: left?.manifest.serial ?? 0 })
     return result
   })
@@ -157,6 +165,8 @@ async function working(
   const started = performance.now()
   if (!dryRun) await prepareStore(node)
   return withStore(node, async () => {
+    // before any link is read: what was begun decides what is installed
+    if (!dryRun) await withTree(component, (root) => finish(node, component, root))
     const source = await openSource(node, component, path)
     try {
       const result = await work(source)
@@ -194,6 +204,14 @@ async function install(node: Node, component: Component, { release, source, wish
     }
     return { ...change, product: component.name, root: root.dir, serial, version, held: undefined }
   })
+}
+
+/** Throws what `refresh` throws of a release that the pointer names: product, repository, kind of machine, the root's floor. */
+function checkAcceptable(node: Node, component: Component, { manifest }: VerifiedManifest, { isInstalled = false } = {}): void {
+  const trust = trustOf(node, component)
+  const repo = trust.repo ?? knownOf(node.trusted.state, trust)?.repo
+  checkManifestHeader(manifest, { name: component.name, repo, compat: trust.compat }, `manifest ${component.name}/${manifest.serial}`)
+  if (!isInstalled) checkRootFloor(trust.authority.root, component.name, manifest.serial)
 }
 
 /** Why a sync installs nothing: somebody holds the product, or went back from that release. */

@@ -74,11 +74,11 @@ export class TreeRoot {
     return lstatSync(way, { throwIfNoEntry: false })
   }
 
-  /** True when something is mounted on the folder `path`. */
+  /** True when something is mounted on the folder or file `path`. */
   isMount(path: string): boolean {
     const way = this.way(path)
     if (typeof way !== 'string') return false
-    const fd = openSync(way, asFolder)
+    const fd = openSync(way, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
     try {
       return mountOf(fd) !== this.#last.mount
     } finally {

@@ -12,7 +12,7 @@ import {
   type TreeTarget,
   visible,
 } from '../../core/mod.ts'
-import { lock, type VerifiedManifest, verifyKept } from '../../store/mod.ts'
+import { lock, type VerifiedManifest, verifyInstalled } from '../../store/mod.ts'
 import { type Node, trustOf } from '../node.ts'
 import { TreeRoot } from './tree-root.ts'
 
@@ -54,13 +54,12 @@ export async function installedTree(node: Node, component: Component): Promise<V
   const signed = await node.store.manifest(name, serial)
   const what = `manifest ${name}/${serial} in ${node.store.dir}`
   try {
-    if (signed !== undefined) return verifyKept(signed, { authority: trustOf(node, component).authority, product: name }, what)
+    if (signed !== undefined) return verifyInstalled(signed, { authority: trustOf(node, component).authority, product: name }, what)
   } catch (error) {
-    // one that was taken back is what lies there all the same, and has to be known to be replaced
     if (!isPsyblobError(error, 'untrusted', 'malformed', 'corrupt')) throw error
     node.report({ type: 'trace', text: error.message })
   }
-  throw new PsyblobError('corrupt', `${what} is damaged or gone, or was taken back: what is installed is not known`, {
+  throw new PsyblobError('corrupt', `${what} is damaged or gone: what is installed is not known`, {
     hint: `psyblob apply ${name} --force compares every file with the newest release`,
   })
 }
@@ -74,11 +73,23 @@ export async function checkAdmissible(
   checkTree(manifest, component)
   const store = await realpath(node.store.dir).catch(() => node.store.dir)
   const inside = `/${relative(root.dir, store)}`
-  const own = inside.startsWith('/..') ? undefined : manifest.records.find(({ path }) => path === inside || path.startsWith(`${inside}/`))
+  const own = inside.startsWith('/..')
+    ? undefined
+    : manifest.records.find(
+        (record) =>
+          record.path === inside ||
+          record.path.startsWith(`${inside}/`) ||
+          // what replaces a folder above moves the store away
+          (inside.startsWith(`${record.path}/`) && kindOf(record) !== 'directory'),
+      )
   if (own !== undefined) {
-    throw new PsyblobError('conflict', `${manifest.name} ${manifest.serial}: ${visible(own.path)} lies in the store ${visible(store)}`, {
-      hint: 'name another store with --store',
-    })
+    throw new PsyblobError(
+      'conflict',
+      `${manifest.name} ${manifest.serial}: ${visible(own.path)} lies in the store ${visible(store)}, or in its way`,
+      {
+        hint: 'name another store with --store',
+      },
+    )
   }
   const folders = new Set<string>()
   for (const other of node.components) {

@@ -51,7 +51,9 @@ test('of which the next run makes the whole release', async () => {
       expect((await world.psyblob('check current --root root')).stdout).toContain('cut short')
     }
     // any command that writes finishes it, whatever it was asked for
-    await world.must(hasJournal ? 'repair /tmp --root root' : `apply base --root root --version ${to}`)
+    const finishing =
+      kill % 3 === 0 ? 'repair base --root root' : kill % 3 === 1 ? 'repair /tmp --root root' : `apply base --root root --version ${to}`
+    await world.must(hasJournal ? finishing : `apply base --root root --version ${to}`)
     if (hasJournal) expect((await world.must('status --root root --json')).json.tree.serial).toBe(to)
     expect([moment, world.tree('root')]).toEqual([moment, whole])
     expect(existsSync(world.inRoot('.psyblob'))).toBe(false)
