@@ -27,6 +27,8 @@ export const limits = {
   keys: 16,
   /** CIDs in a root. */
   revoked: 512,
+  /** Repositories and keys of which a node keeps a root. */
+  knownRoots: 64,
   /** Roots that one run follows. */
   rootSteps: 256,
   remotes: 16,

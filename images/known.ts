@@ -1,7 +1,7 @@
 // What this machine learnt of a product by running it: the floor, and serials that are not wanted (spec/store.md 2).
 import type { Component } from '../core/mod.ts'
 import { firstKnown, isInForce, knownOf, type ProductState, readState, type VerifiedManifest, writeState } from '../store/mod.ts'
-import { type Node, trustOf } from './node.ts'
+import { type Node, reloadTrust, trustOf } from './node.ts'
 
 /** Changes what is known of a product. `release`, which is verified, says which repository it is from when nothing is known yet. */
 export async function changeKnown(
@@ -20,6 +20,7 @@ export async function changeKnown(
 /** Nothing older is installed again, for this release booted well. What would not be accepted anew raises nothing: a thief may have numbered it (spec/root.md 4.6). */
 export async function raiseFloor(node: Node, component: Component, release: VerifiedManifest): Promise<void> {
   const { serial } = release.manifest
+  await reloadTrust(node)
   const { authority } = trustOf(node, component)
   if (!isInForce(release, { authority, product: component.name })) return
   await changeKnown(node, component, release, (known) => ((known.floor ?? 0) >= serial ? known : { ...known, floor: serial }))

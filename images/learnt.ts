@@ -12,6 +12,8 @@ import { installedTree } from './tree/tree.ts'
  */
 export async function readTrusted(node: Node, component: Component, { keep }: { readonly keep: boolean }): Promise<State> {
   const state = await readState(node.store.dir)
+  // a root that another product's refusal left behind counts here, too
+  node.trusted.state = state
   const trust = trustOf(node, component)
   const known = knownOf(state, trust)
   if (known?.seen !== undefined) return state

@@ -80,7 +80,13 @@ export async function refreshTrusted(
 ): Promise<Refreshed> {
   const { store, signal, clock } = node
   const { mirrors } = source
-  const refreshed = await refresh({ trust: trustOf(node, component), mirrors, store, state, clock: clock(), signal, keep })
+  const refreshed = await refresh({ trust: trustOf(node, component), mirrors, store, state, clock: clock(), signal, keep }).catch(
+    async (error: unknown) => {
+      // roots that were followed before something was refused are in the store
+      if (keep) await reloadTrust(node)
+      throw error
+    },
+  )
   if (refreshed.news && keep) await writeState(store.dir, refreshed.state)
   node.trusted.state = refreshed.state
   if (refreshed.fork !== undefined) node.report({ type: 'warning', text: refreshed.fork })

@@ -11,6 +11,7 @@ import {
   soleSigner,
   splitPointerFile,
   verifySignatures,
+  visible,
 } from '../core/mod.ts'
 import { prehash, signatureEngine } from './crypto.ts'
 import type { RemoteWriter } from './remote.ts'
@@ -41,6 +42,10 @@ export async function requireAnchors(first: FirstRoot, { remote, anchors, channe
   for (const channel of channels ?? (await remote.channels())) {
     const name = `pointer ${channel}`
     const bytes = await remote.read(documents.pointer(channel), { limit: limits.pointer })
+    if (bytes === undefined && channels !== undefined)
+      throw new PsyblobError('not-found', `no channel ${visible(channel)} at ${remote.label}`, {
+        hint: 'check the name given by --channel',
+      })
     if (bytes === undefined) continue
     const claimed = parseSignatures(splitPointerFile(bytes, name).signatures, name).map(({ keyId }) => keyIdText(keyId))
     const candidates = known.filter(({ id }) => claimed.includes(keyIdText(id)))

@@ -135,6 +135,7 @@ export async function publishRoot({ path, signatures, remote, anchors, channels 
         hint: 'leave them out',
       },
     )
+  if (newest !== undefined) refuseRelapse(root, newest.root, visible(path))
   const text = await collected(path, signatures, {
     body,
     needed: [root.roles.root, ...(newest === undefined ? [] : [newest.root.roles.root])],
@@ -148,6 +149,11 @@ export async function publishRoot({ path, signatures, remote, anchors, channels 
   const unverified = newest === undefined ? await requireAnchors({ root, body, text }, { remote, anchors, channels, what }) : []
   const held = await remote.hold()
   try {
+    // somebody else may have published it since: his signatures must not be replaced
+    if ((await remote.read(documents.root(root.version), { limit: limits.root })) !== undefined)
+      throw new PsyblobError('conflict', `somebody else has published root ${root.version} of ${repo} meanwhile`, {
+        hint: 'psyblob root prepare begins the next one from it',
+      })
     // the signature first: a root that is there is whole
     await remote.replace(
       documents.rootSignature(root.version),
@@ -160,6 +166,16 @@ export async function publishRoot({ path, signatures, remote, anchors, channels 
     await held.release()
   }
   return { ...verified, unverified }
+}
+
+/** Throws `usage` for a root that takes a floor or a revocation back: nodes would accept again what was refused. */
+function refuseRelapse(root: Root, before: Root, what: string): void {
+  const hint = 'psyblob root prepare begins the next one from the newest; a floor and a revocation are for ever'
+  for (const [product, floor] of Object.entries(before.floors))
+    if ((Object.hasOwn(root.floors, product) ? (root.floors[product] ?? 0) : 0) < floor)
+      throw new PsyblobError('usage', `${what}: the floor of ${product} is less than ${floor}, which root ${before.version} says`, { hint })
+  const lost = before.revoked.find((cid) => !root.revoked.includes(cid))
+  if (lost !== undefined) throw new PsyblobError('usage', `${what}: ${lost} is revoked no more, as root ${before.version} says`, { hint })
 }
 
 /** The blocks of all files, each key's once. Throws `untrusted` for one by a key of the roots that does not hold: nobody shall think that it counts. */

@@ -1,10 +1,22 @@
 // Download: a release as a self-contained repository folder, for a USB stick or a mirror of one product. The pointer goes last.
-import { type Bytes, documents, isPsyblobError, limits, PsyblobError, type Report, readXz } from '../core/mod.ts'
+import {
+  type Bytes,
+  documents,
+  isPsyblobError,
+  limits,
+  PsyblobError,
+  type Report,
+  type Root,
+  readXz,
+  type Signers,
+  soleSigner,
+} from '../core/mod.ts'
 import { cidOfBytes } from './blake3.ts'
 import { blobsOf } from './difference.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { Trust } from './refresh.ts'
 import type { RemoteWriter } from './remote.ts'
+import { fetchRoot } from './roots.ts'
 import type { VerifiedManifest } from './signed.ts'
 
 export type DownloadOptions = {
@@ -78,17 +90,18 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
     if (bytes !== undefined) await put(name, bytes, limit)
   }
   const { root } = trust.authority
+  let before: Root | undefined
   for (let version = 1; version <= (root?.version ?? 0); version++) {
-    for (const [name, limit] of [
-      [documents.rootSignature(version), limits.minisig],
-      [documents.root(version), limits.root],
-    ] as const) {
-      // whoever reads the copy verifies each of them from the first on
-      const bytes = await mirrors.read(name, { limit, signal, accept: (got) => got })
-      if (bytes === undefined)
-        throw new PsyblobError('unavailable', `no remote has ${name}`, { hint: 'the repository is incomplete: ask the publisher' })
-      await put(name, bytes, limit)
-    }
+    // verified as whoever reads the copy will: a mirror may keep a bad one for those who have it no more to read
+    const signers: Signers = before === undefined ? soleSigner(trust.key) : before.roles.root
+    const found = await fetchRoot(mirrors, { before: signers, version, repo: root?.repo, what: `root ${version}` }, signal)
+    if (found === undefined)
+      throw new PsyblobError('unavailable', `no remote has ${documents.root(version)}`, {
+        hint: 'the repository is incomplete: ask the publisher',
+      })
+    await put(documents.rootSignature(version), found.signed.signatures, limits.minisig)
+    await put(documents.root(version), found.signed.body, limits.root)
+    before = found.root
   }
   await put(documents.pointer(channel), pointer, limits.pointer)
   return { total, fetched, blobs: blobs.length }

@@ -96,7 +96,7 @@ async function follow({ anchor, repo, mirrors, signal }: FollowOptions, progress
 }
 
 /** Body and signature from one remote: each answers for its own. */
-async function fetchRoot(mirrors: Mirrors, step: Step, signal: AbortSignal | undefined): Promise<VerifiedRoot | undefined> {
+export async function fetchRoot(mirrors: Mirrors, step: Step, signal: AbortSignal | undefined): Promise<VerifiedRoot | undefined> {
   return mirrors.read(documents.root(step.version), {
     limit: limits.root,
     signal,
@@ -116,6 +116,11 @@ async function fetchRoot(mirrors: Mirrors, step: Step, signal: AbortSignal | und
 function withRoot(state: State, { anchor, root: before, former }: Authority, root: Root, body: string): State {
   const known: KnownRoot = { anchor: anchor.text, repo: root.repo, root: body, former: withFormer(former, before, anchor) }
   const others = (state.roots ?? []).filter((one) => one.anchor !== anchor.text || one.repo !== root.repo)
+  // to forget one would be a way back to the single key
+  if (others.length >= limits.knownRoots)
+    throw new PsyblobError('conflict', `this store knows roots of ${others.length} repositories and keys, and takes no more`, {
+      hint: 'name a store of its own for this repository with --store',
+    })
   const products = Object.fromEntries(
     Object.entries(state.products).map(([product, facts]) =>
       facts.key === anchor.text && facts.repo === root.repo ? [product, kept(product, facts, { anchor, before, root })] : [product, facts],

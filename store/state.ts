@@ -76,7 +76,7 @@ const state = growing({
   products: recordOf(productName, product),
   /** What the last command that changes something came to, by product. */
   last: recordOf(productName, last),
-  roots: v.exactOptional(v.pipe(v.array(root), v.maxLength(8))),
+  roots: v.exactOptional(v.pipe(v.array(root), v.maxLength(limits.knownRoots))),
 })
 
 export type ProductState = v.InferOutput<typeof product>

@@ -1,6 +1,6 @@
 // psyblob status
 import { Command, Option } from 'clipanion'
-import { visible } from '../../core/mod.ts'
+import { exitCodes, exitNo, visible } from '../../core/mod.ts'
 import { componentsOf, type Status as ProductStatus, type SlotStatus, status } from '../../images/mod.ts'
 import { efiStatusText } from '../efi-text.ts'
 import { NodeCommand } from '../node-command.ts'
@@ -21,13 +21,15 @@ export class Status extends NodeCommand {
   })
 
   products = Option.Rest({ name: 'PRODUCT' })
+  isCheck = Option.Boolean('--check', false, { description: 'Exit status: 12 when a pointer or a root has expired, 1 when one is stale' })
 
-  async work(): Promise<void> {
+  async work(): Promise<number> {
     const node = await this.node(this.products)
     const all: ProductStatus[] = []
     for (const component of componentsOf(node, this.products)) all.push(await status(node, component))
     this.ui.json(all.length === 1 ? all[0] : all)
     for (const one of all) this.#print(one)
+    return this.isCheck ? freshnessCode(all) : 0
   }
 
   #print(one: ProductStatus): void {
@@ -69,6 +71,12 @@ export class Status extends NodeCommand {
     if (last !== null)
       this.ui.data(`  last: ${last.command} at ${last.at}: ${last.result}${last.message === '' ? '' : `: ${visible(last.message)}`}\n`)
   }
+}
+
+/** The worst of all products. One whose pointer was never seen is not fresh either. */
+function freshnessCode(all: readonly ProductStatus[]): number {
+  if (all.some(({ pointer, root }) => pointer?.freshness === 'expired' || root?.isExpired === true)) return exitCodes.expired
+  return all.every(({ pointer }) => pointer?.freshness === 'fresh') ? 0 : exitNo
 }
 
 function slotText({ state, serial, version, why }: SlotStatus): string {
