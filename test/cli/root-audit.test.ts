@@ -1,9 +1,9 @@
 // psyblob verify --remote under roots: what it finds in the chain of a repository.
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Ceremony, node } from './ceremony.ts'
 
 let world: Ceremony
-afterEach(() => world.close())
+afterAll(() => world.close())
 
 const verify = (store = 'store') => world.psyblob(`verify os --remote --key os.pub --remote repo --json --store ${store}`)
 const found = async (store?: string) => {
@@ -20,7 +20,7 @@ const copies = (version: number) => ({
   body: world.read(`repo/root/${version}.json`),
   signatures: world.read(`repo/root/${version}.minisig`),
 })
-beforeEach(async () => {
+beforeAll(async () => {
   world = await new Ceremony().begin()
   await world.underRoot()
   await world.next(['add-key root.json --role release new.pub'], ['anna', 'ben'])
@@ -28,6 +28,11 @@ beforeEach(async () => {
   await world.next(['add-key root.json --role release cleo.pub'], ['anna', 'ben'])
   await world.refresh('ci')
   await world.must(`refresh os ${node}`)
+  world.copy('repo', 'good')
+})
+beforeEach(() => {
+  world.remove('repo')
+  world.copy('good', 'repo')
 })
 
 test('goes through the chain of roots, also from a node that knows none', async () => {
