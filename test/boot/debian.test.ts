@@ -23,7 +23,7 @@ describe('a Debian with systemd', () => {
       replace: {
         'RW-PUT-HERE-THE-LINE-OF-os.pub-THAT-BEGINS-WITH-RW': workshop.key,
         'https://os.example/': `http://10.0.2.2:${workshop.port}/`,
-        // making SSH's host keys takes half a minute under emulation, now and then
+        // under emulation systemd is not through in the example's hurry
         'patience: 5m': 'patience: 75s',
         'every: 1h': 'every: 24h',
         'jitter: 10m': 'jitter: 0s',
