@@ -122,7 +122,7 @@ export function keepBytes(from: string, to: string, cid: CID): boolean {
 }
 
 /** Makes psyblob's own folder. Nobody else may look into it: what lies there may be to run as somebody else. */
-export function makeStage(root: TreeRoot, mount: string, product: string): void {
+function makeStage(root: TreeRoot, mount: string, product: string): void {
   for (const path of [`${mount}/${treeFolder}`, stagePath(mount, product)]) {
     const place = root.at(path)
     try {
