@@ -52,6 +52,13 @@ export function stagePath(mount: string, product: string): string {
   return `${mount}/${treeFolder}/${product}`
 }
 
+/** The mount below the root that `path` lies on, as far as the composition says; empty for the root itself. */
+export function mountFor(path: string, mounts: readonly string[]): string {
+  let found = ''
+  for (const mount of mounts) if (path.startsWith(`${mount}/`) && mount.length > found.length) found = mount
+  return found
+}
+
 function journalPath(rootDir: string, product: string): string {
   return join(rootDir, stagePath('', product), 'journal')
 }

@@ -20,7 +20,7 @@ import { type CID, type Entry, PsyblobError, treeFolder, visible } from '../../c
 import { cidOfFile, hasCode, type LocalStore, translated } from '../../store/mod.ts'
 import type { Run } from '../run.ts'
 import { rightsMask } from './inspection.ts'
-import { stagePath } from './journal.ts'
+import { mountFor, stagePath } from './journal.ts'
 import type { TreePlan } from './tree-plan.ts'
 import type { TreeRoot } from './tree-root.ts'
 
@@ -35,13 +35,6 @@ export type StagingOptions = {
 
 /** Fewer files than these are flushed one by one. */
 const flushedOneByOne = 32
-
-/** The mount below the root that `path` lies on, as far as the composition says; empty for the root itself. */
-export function mountFor(path: string, mounts: readonly string[]): string {
-  let found = ''
-  for (const mount of mounts) if (path.startsWith(`${mount}/`) && mount.length > found.length) found = mount
-  return found
-}
 
 /** Copies what a plan needs from the store to where it can be renamed into place. Throws `corrupt`, `no-space`. */
 export async function stage(

@@ -3,8 +3,7 @@ import { readdirSync, type Stats } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type CID, type Entry, kindOf, type Manifest, PsyblobError, pathFault, visible } from '../../core/mod.ts'
 import { cidAt, kindOfState, linkTarget, looksWrong, wrongState } from './inspection.ts'
-import type { Step } from './journal.ts'
-import { mountFor } from './staging.ts'
+import { mountFor, type Step } from './journal.ts'
 import { blockedError, type TreeRoot } from './tree-root.ts'
 
 export type TreePlan = {

@@ -26,6 +26,8 @@ const owners: Readonly<Record<string, readonly string[]>> = {
     'store/attempts.ts',
     'store/repository.ts',
     'store/link-memory.ts',
+    'store/licence-map.ts',
+    'images/tree/journal.ts',
     'images/builders/recipe-schema.ts',
   ],
   // puts an application into a Node binary, as Node's own documentation does it
