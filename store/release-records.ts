@@ -51,7 +51,7 @@ export async function treeRecords(
       else if (size > smallFile) bin = await uploads.file(source, { chunked: true, isLikely: isLikely({ path, size }), size, onBytes })
       else {
         const cid: CID = small.hash(source, { size, expected: state })
-        uploads.known(cid, size, source)
+        uploads.known(cid, size, { folder: dir, path })
         bin = { cid, size }
         onBytes(size)
       }

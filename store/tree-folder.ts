@@ -142,12 +142,14 @@ function targetOf(dir: string, path: string, faults: string[]): string {
 
 function twinsOf(items: readonly TreeItem[]): readonly string[] {
   const twins = new Map<string, string>()
-  return items.flatMap(({ path }) => {
+  const faults: string[] = []
+  for (const { path } of items) {
     const twin = composed(path)
     const other = twins.get(twin)
+    if (other !== undefined) faults.push(`${visible(other)} and ${visible(path)}: one name, composed in two ways`)
     twins.set(twin, path)
-    return other === undefined ? [] : [`${visible(other)} and ${visible(path)}: one name, composed in two ways`]
-  })
+  }
+  return faults
 }
 
 function refuse(faults: readonly string[]): void {

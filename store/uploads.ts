@@ -13,7 +13,8 @@ const stagedAbove = 1024 * 1024
 type Upload = {
   readonly cid: CID
   readonly size: number
-  /** Where it comes from; for bytes that came of a file, that file. */
+  /** Where it comes from, `folder` followed by `path`; for bytes that came of a file, that file. */
+  readonly folder: string
   readonly path: string
   /** Undefined for those of the file itself. */
   readonly bytes: Uint8Array | undefined
@@ -44,9 +45,9 @@ export class Uploads {
     return this.#blobs.size
   }
 
-  /** A file that was hashed already. */
-  known(cid: CID, size: number, path: string): void {
-    if (!this.#blobs.has(cid)) this.#blobs.set(cid, { cid, size, path, bytes: undefined, staged: undefined })
+  /** A file that was hashed already: `path` in `folder`, two texts that others have as well. */
+  known(cid: CID, size: number, { folder, path }: { readonly folder: string; readonly path: string }): void {
+    if (!this.#blobs.has(cid)) this.#blobs.set(cid, { cid, size, folder, path, bytes: undefined, staged: undefined })
   }
 
   /** Hashes a file, and cuts it when it is worth that; answers its blob as a manifest names it. */
@@ -67,10 +68,10 @@ export class Uploads {
       throw changedWhileRead(path, undefined)
     }
     if (this.#blobs.has(cid)) await staged?.drop()
-    else this.#blobs.set(cid, { cid, size, path, bytes: undefined, staged })
+    else this.#blobs.set(cid, { cid, size, folder: '', path, bytes: undefined, staged })
     const tree = index === undefined ? undefined : indexTree(index.bytes)
     for (const { cid: name, bytes } of tree?.blobs ?? [])
-      this.#blobs.set(name, { cid: name, size: bytes.length, path, bytes, staged: undefined })
+      this.#blobs.set(name, { cid: name, size: bytes.length, folder: '', path, bytes, staged: undefined })
     return { cid, size, ...(tree === undefined ? {} : { index: tree.index }) }
   }
 
@@ -110,7 +111,7 @@ export class Uploads {
     let path = ''
     const given = function* () {
       for (const blob of blobs) {
-        path = blob.path
+        path = `${blob.folder}${blob.path}`
         yield { cid: blob.cid, bytes: blob.bytes ?? files.read(path, { size: blob.size }) }
         onBytes(blob.size)
       }
@@ -120,7 +121,8 @@ export class Uploads {
     })
   }
 
-  async #put({ cid, path, bytes, staged }: Upload, onBytes: (bytes: number) => void): Promise<void> {
+  async #put({ cid, folder, path: name, bytes, staged }: Upload, onBytes: (bytes: number) => void): Promise<void> {
+    const path = `${folder}${name}`
     if (staged !== undefined) return staged.keep(cid)
     const { signal } = this.#options
     const counted = async function* (): Bytes {
