@@ -11,6 +11,20 @@ export type MappedLicence = { readonly licence?: string; readonly source?: strin
 /** What the map says of a path, the last line that says something of it first. */
 export type LicenceMap = (path: string) => MappedLicence
 
+/** More than that in one pattern takes for ever on some paths. */
+const mostStars = 4
+
+function patternOf(path: string, where: string): (path: string) => boolean {
+  const refuse = (why: string, cause?: unknown) =>
+    new PsyblobError('malformed', `${where}: ${why}`, { cause, hint: 'spec/recipe.md 5 says what patterns are like' })
+  if ((path.match(/\*+/g)?.length ?? 0) > mostStars) throw refuse(`more than ${mostStars} stars in one pattern`)
+  try {
+    return globTest([path])
+  } catch (cause) {
+    throw refuse('no pattern', cause)
+  }
+}
+
 /** Throws `not-found`, `malformed` with the line. */
 export async function readLicenceMap(file: string): Promise<LicenceMap> {
   const bytes = await readLimited(file, limits.composition)
@@ -32,7 +46,7 @@ export async function readLicenceMap(file: string): Promise<LicenceMap> {
             hint: 'a line looks like {"path":"/usr/lib/foo/**","licence":"GPL-2.0-only","source":"foo_1.2.tar.xz"}',
           },
         )
-      return [{ test: globTest([path]), said }]
+      return [{ test: patternOf(path, where), said }]
     })
   return (path) => {
     const found: { licence?: string; source?: string } = {}

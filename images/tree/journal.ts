@@ -72,7 +72,8 @@ export async function readJournal(rootDir: string, product: string): Promise<Jou
   const bytes = await readLimited(place, longest)
   if (bytes === undefined) return undefined
   const hint = `psyblob apply ${product} --force puts every file in order, after ${place} was moved away`
-  if (!utf8Decode(bytes.subarray(0, 24), place).startsWith('{"psyblob":"journal/1"'))
+  const start = Buffer.from(bytes.subarray(0, 24)).toString('latin1')
+  if (start.startsWith('{"psyblob":"journal/') && !start.startsWith('{"psyblob":"journal/1"'))
     throw new PsyblobError('unsupported', `${place} is no journal of this version`, {
       hint: 'the psyblob that wrote it finishes what it began: run that one again',
     })
