@@ -46,7 +46,7 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
       text: 'an apply was cut short and would be finished first: this is what would be done if nothing came of that',
     })
   // a release that is repaired is the one that is installed
-  const before = only === undefined ? await beforeOf(node, component, mends) : undefined
+  const before = only === undefined ? await beforeOf(node, component, { release, mends }) : undefined
   const { isClaimed } = await checkAdmissible(node, component, { root, manifest })
   report({ type: 'step', step: 'plan' })
   let looked = 0
@@ -103,8 +103,12 @@ export async function finish(node: Node, component: Component, root: TreeRoot): 
 }
 
 /** What was installed. With `mends` every byte is looked at anyway, so that it may be unknown. */
-async function beforeOf(node: Node, component: Component, mends: boolean): Promise<VerifiedManifest | undefined> {
-  return installedTree(node, component).catch((error: unknown) => {
+async function beforeOf(
+  node: Node,
+  component: Component,
+  { release, mends }: Pick<ChangeOptions, 'release' | 'mends'>,
+): Promise<VerifiedManifest | undefined> {
+  return installedTree(node, component, release).catch((error: unknown) => {
     if (!mends || !isPsyblobError(error, 'corrupt')) throw error
     node.report({ type: 'warning', text: `${error.message}; what it had and the new release has not is left where it is` })
     return undefined

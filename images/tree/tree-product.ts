@@ -215,14 +215,14 @@ function checkAcceptable(node: Node, component: Component, { manifest }: Verifie
 }
 
 /** Why a sync installs nothing: somebody holds the product, or went back from that release. */
-async function reasonToWait(
-  node: Node,
-  component: Component,
-  { cid, manifest: { serial } }: VerifiedManifest,
-): Promise<string | undefined> {
+async function reasonToWait(node: Node, component: Component, release: VerifiedManifest): Promise<string | undefined> {
+  const {
+    cid,
+    manifest: { serial },
+  } = release
   const { name } = component
   const state = await readState(node.store.dir)
-  const installed = await installedTree(node, component).catch((error: unknown) =>
+  const installed = await installedTree(node, component, release).catch((error: unknown) =>
     isPsyblobError(error, 'corrupt') ? undefined : Promise.reject(error),
   )
   if (installed?.cid === cid) return undefined

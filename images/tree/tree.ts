@@ -47,11 +47,13 @@ export async function withTree<Result>(component: Component, work: (root: TreeRo
 }
 
 /** The release that the store says is installed. Throws `corrupt` when its manifest does not hold any more, for then nobody knows what is whose. */
-export async function installedTree(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+export async function installedTree(node: Node, component: Component, known?: VerifiedManifest): Promise<VerifiedManifest | undefined> {
   const { name } = component
   const serial = await node.store.link(name, 'current')
   if (serial === undefined) return undefined
   const signed = await node.store.manifest(name, serial)
+  // a hundred thousand entries need not be read, and kept, twice
+  if (known?.manifest.serial === serial && signed !== undefined && Buffer.compare(signed.body, known.signed.body) === 0) return known
   const what = `manifest ${name}/${serial} in ${node.store.dir}`
   try {
     if (signed !== undefined) return verifyInstalled(signed, { authority: trustOf(node, component).authority, product: name }, what)
