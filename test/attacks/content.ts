@@ -202,9 +202,9 @@ export const contentAttacks: readonly Attack[] = [
   },
   {
     kind: 'sizes',
-    what: 'a manifest of more than 16 MiB',
+    what: 'a manifest of more than 64 MiB',
     code: 'malformed',
-    bend: (arena, files) => void arena.pointer(files, (pointer) => void (pointer.products.os.size = 2 ** 24 + 1)),
+    bend: (arena, files) => void arena.pointer(files, (pointer) => void (pointer.products.os.size = 2 ** 26 + 1)),
   },
 
   manifest('escape sequences', 'in the description and the version', 'none', (lines) =>
