@@ -78,7 +78,14 @@ export class TreeRoot {
   isMount(path: string): boolean {
     const way = this.way(path)
     if (typeof way !== 'string') return false
-    const fd = openSync(way, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    let fd: number
+    try {
+      fd = openSync(way, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    } catch (error) {
+      // what is not there, or is a link, has nothing mounted on it
+      if (hasCode(error, 'ENOENT', 'ELOOP', 'ENXIO')) return false
+      throw translated(error, `opening ${path} of ${this.dir}`)
+    }
     try {
       return mountOf(fd) !== this.#last.mount
     } finally {

@@ -44,6 +44,12 @@ test.skipIf(!isRoot)('a journal or a folder of somebody else is not believed', a
   expect(existsSync(world.inRoot('.psyblob'))).toBe(false)
 })
 
+test('a root that is empty is filled also where the composition names mounts that are not there yet', async () => {
+  world.compose({ name: 'base', allow: ['setuid'], target: { kind: 'tree', root: '/', mounts: ['/usr', '/bin', '/boot/efi'] } })
+  await world.must('apply base --root root')
+  expect(world.tree('root')).toEqual(world.tree('src'))
+})
+
 test('a release that was taken back is replaced by the next one, with what only it had', async () => {
   world.write('src/usr/bin/backdoor', 'evil\n')
   await world.publish()
