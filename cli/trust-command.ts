@@ -1,4 +1,5 @@
 // What commands have that ask a repository: the composition, or flags in its place, and whom to trust.
+import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Option } from 'clipanion'
@@ -57,9 +58,12 @@ export abstract class TrustCommand extends BaseCommand {
     })
   }
 
-  /** The root of the system that is meant. */
+  /** The root of the system that is meant. Throws `not-found` when `--root` names no folder: a slip must not fill a new one. */
   get systemRoot(): string {
-    return this.root === undefined ? '/' : resolve(this.root)
+    if (this.root === undefined) return '/'
+    const dir = resolve(this.root)
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir
+    throw new PsyblobError('not-found', `--root: no folder ${visible(dir)}`, { hint: 'check the path, or make the folder first' })
   }
 
   #overridden(component: Component, key: string | undefined): Component {

@@ -44,6 +44,14 @@ test.skipIf(!isRoot)('a journal or a folder of somebody else is not believed', a
   expect(existsSync(world.inRoot('.psyblob'))).toBe(false)
 })
 
+test('a root that is not there is not made', async () => {
+  expect(await world.psyblob('apply base --root nowhere --key os.pub --remote repo')).toMatchObject({
+    code: 10,
+    stderr: expect.stringContaining('no folder'),
+  })
+  expect(existsSync(world.path('nowhere'))).toBe(false)
+})
+
 test('a root that is empty is filled also where the composition names mounts that are not there yet', async () => {
   world.compose({ name: 'base', allow: ['setuid'], target: { kind: 'tree', root: '/', mounts: ['/usr', '/bin', '/boot/efi'] } })
   await world.must('apply base --root root')
