@@ -71,6 +71,7 @@ export {
 } from './secret-key.ts'
 export { parseSignatures, type Signature, signPrehash, verifySignatures } from './signature.ts'
 export { anySigner, type Signers, soleSigner } from './signers.ts'
+export { SortedEntries } from './sorted-entries.ts'
 export { type Compressor, readSquashfs, type SquashfsLayout, type SquashfsReader } from './squashfs.ts'
 export { defaultGroups, type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
 export type { Decompress } from './squashfs-metadata.ts'

@@ -3,6 +3,7 @@ import type { Component } from './composition.ts'
 import { type Entry, kindOf } from './entry.ts'
 import { PsyblobError } from './errors.ts'
 import type { Manifest } from './manifest.ts'
+import { SortedEntries } from './sorted-entries.ts'
 import { visible } from './visible.ts'
 
 /** Of the root of a tree: where psyblob stages what it is about to put in place. */
@@ -30,7 +31,7 @@ export function checkTree({ name, serial, records }: Manifest, { allow = [], tar
 
 /** The first path that two releases for one root both have, folders of equal mode and owner aside. Both are in the order of manifests. */
 export function sharedPath(one: readonly Entry[], two: readonly Entry[]): string | undefined {
-  const known = new Map(one.map((record) => [record.path, record]))
+  const known = new SortedEntries(one)
   return two.find((record) => {
     const other = known.get(record.path)
     if (other === undefined) return false

@@ -10,7 +10,8 @@ import { type Node, prepareStore, recordAttempt, reloadTrust } from './node.ts'
 import { isRebootDue } from './pending.ts'
 import { untilReboot } from './reboot-window.ts'
 import { type Synced, sync } from './sync.ts'
-import { syncTree, type TreeResult } from './tree/tree-product.ts'
+import type { TreeResult } from './tree/installation.ts'
+import { syncTree } from './tree/tree-product.ts'
 import { endWatchdog } from './watchdog.ts'
 
 export type AgentResult = {

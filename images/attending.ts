@@ -4,7 +4,7 @@ import type { EfiResult } from './efi-product.ts'
 import type { Node } from './node.ts'
 import type { RebootWindow } from './reboot-window.ts'
 import type { Synced } from './sync.ts'
-import type { TreeResult } from './tree/tree-product.ts'
+import type { TreeResult } from './tree/installation.ts'
 
 /** All times are milliseconds. */
 export type AgentOptions = {

@@ -8,6 +8,7 @@ import {
   keepManifest,
   knownOf,
   openWriter,
+  type Release,
   readState,
   releaseAt,
   type VerifiedManifest,
@@ -176,7 +177,7 @@ export async function newest(
 }
 
 /** Throws `rollback` or `untrusted` for what this machine knows better. */
-export function checkKnown(component: Component, { manifest, cid }: VerifiedManifest, known: ReturnType<typeof knownOf>): void {
+export function checkKnown(component: Component, { manifest, cid }: Release, known: ReturnType<typeof knownOf>): void {
   const { serial } = manifest
   if (known?.floor !== undefined && serial < known.floor) {
     throw new PsyblobError('rollback', `${component.name} ${serial} is older than ${known.floor}, which has proved to boot here`, {

@@ -1,13 +1,22 @@
 // What this machine learnt of a product by running it: the floor, and serials that are not wanted (spec/store.md 2).
 import type { Component } from '../core/mod.ts'
-import { firstKnown, isInForce, knownOf, type ProductState, readState, type VerifiedManifest, writeState } from '../store/mod.ts'
+import {
+  firstKnown,
+  isInForce,
+  knownOf,
+  type ProductState,
+  type Release,
+  readState,
+  type VerifiedManifest,
+  writeState,
+} from '../store/mod.ts'
 import { type Node, reloadTrust, trustOf } from './node.ts'
 
 /** Changes what is known of a product. `release`, which is verified, says which repository it is from when nothing is known yet. */
 export async function changeKnown(
   node: Node,
   component: Component,
-  release: VerifiedManifest,
+  release: Release,
   change: (known: ProductState) => ProductState,
 ): Promise<void> {
   const trust = trustOf(node, component)
@@ -30,7 +39,7 @@ export async function raiseFloor(node: Node, component: Component, release: Veri
 const mostAvoided = 256
 
 /** Remembers, or forgets, that a serial is not to be installed again by itself. */
-export async function avoidRelease(node: Node, component: Component, release: VerifiedManifest, wanted: boolean): Promise<void> {
+export async function avoidRelease(node: Node, component: Component, release: Release, wanted: boolean): Promise<void> {
   const { serial } = release.manifest
   await changeKnown(node, component, release, (known) => {
     const avoided = known.avoided ?? []

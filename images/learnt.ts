@@ -4,7 +4,7 @@ import { firstKnown, isInForce, knownOf, readState, type State, type VerifiedMan
 import { slotContent } from './current.ts'
 import { readEfi } from './efi-content.ts'
 import { type Node, openEfi, openMachineOf, trustOf } from './node.ts'
-import { installedTree } from './tree/tree.ts'
+import { signedTree } from './tree/tree.ts'
 
 /**
  * The trusted state, with what a good slot says when nothing was ever accepted from a remote. To be asked before a pointer or a manifest
@@ -61,7 +61,7 @@ async function newestGood(node: Node, component: Component): Promise<VerifiedMan
 
 /** What the store says is installed of a tree. */
 async function knownTree(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
-  return installedTree(node, component).catch((error: unknown) => {
+  return signedTree(node, component).catch((error: unknown) => {
     if (isPsyblobError(error, 'corrupt')) return undefined
     throw error
   })

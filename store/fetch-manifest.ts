@@ -114,16 +114,14 @@ function unsigned(what: string): PsyblobError {
 
 /** Puts a verified manifest into the store, unless it is there. */
 export async function keepManifest(store: LocalStore, product: string, release: VerifiedManifest, authority: Authority): Promise<void> {
-  const { serial } = release.manifest
-  const kept = await store.manifest(product, serial)
-  const same = (one: Uint8Array, two: Uint8Array | undefined) => two !== undefined && Buffer.compare(one, two) === 0
-  if (!same(release.signed.body, kept?.body) || !same(release.signed.signatures, kept?.signatures))
-    await store.putManifest(product, serial, release.signed)
+  const { serial, repo } = release.manifest
+  if (!(await isKept(store, product, release))) await store.putManifest(product, serial, release.signed)
   const latest = await store.link(product, 'latest')
-  if (latest === undefined || latest < serial || !(await isInForce(release.manifest.repo))) await store.setLink(product, 'latest', serial)
+  if (latest === serial) return
+  if (latest === undefined || latest < serial || !(await isInForce())) await store.setLink(product, 'latest', serial)
 
   /** False when what is called latest would not be accepted now: keys were taken away, or the operator has changed whom to trust. */
-  async function isInForce(repo: string): Promise<boolean> {
+  async function isInForce(): Promise<boolean> {
     const there = latest === undefined ? undefined : await store.manifest(product, latest)
     try {
       return there !== undefined && verifyRelease(there, { authority, product }, `manifest ${product}/${latest}`).manifest.repo === repo
@@ -132,4 +130,9 @@ export async function keepManifest(store: LocalStore, product: string, release: 
       throw error
     }
   }
+}
+
+async function isKept(store: LocalStore, product: string, { manifest: { serial }, cid, signed }: VerifiedManifest): Promise<boolean> {
+  const signatures = await store.signatures(product, serial)
+  return signatures !== undefined && Buffer.compare(signatures, signed.signatures) === 0 && store.hasManifest(product, serial, cid)
 }

@@ -26,8 +26,17 @@ export class LocalStore {
 
   async manifest(product: string, serial: number): Promise<SignedManifest | undefined> {
     const path = this.manifestPath(product, serial)
-    const [body, signatures] = await Promise.all([readLimited(path, limits.manifest), readLimited(`${path}.minisig`, limits.minisig)])
+    const [body, signatures] = await Promise.all([readLimited(path, limits.manifest), this.signatures(product, serial)])
     return body === undefined || signatures === undefined ? undefined : { body, signatures }
+  }
+
+  async signatures(product: string, serial: number): Promise<Uint8Array | undefined> {
+    return readLimited(`${this.manifestPath(product, serial)}.minisig`, limits.minisig)
+  }
+
+  /** True when the manifest of that name lies here. It is not taken into memory, for it may be as large as 64 MiB. */
+  hasManifest(product: string, serial: number, cid: CID): boolean {
+    return cidOfFile(this.manifestPath(product, serial)) === cid
   }
 
   /** The signature goes first: a manifest that is there always has one. */

@@ -33,5 +33,5 @@ export { findRelease, type HistoryLine, history, releaseAt } from './releases.ts
 export { openRemote, openWriter } from './remotes/open.ts'
 export { initRepository } from './repository.ts'
 export { type Served, serve } from './serve.ts'
-export { checkManifestHeader, isInForce, type VerifiedManifest, verifyInstalled, verifyKept } from './signed.ts'
+export { checkManifestHeader, isInForce, type Release, type VerifiedManifest, verifyInstalled, verifyKept } from './signed.ts'
 export { type LastResult, type ProductState, readState, type State, writeState } from './state.ts'

@@ -25,6 +25,8 @@ import type { SignedManifest } from './local.ts'
 
 /** A manifest whose signature held; `body` is what was signed. */
 export type VerifiedManifest = { readonly manifest: Manifest; readonly cid: CID; readonly signed: SignedManifest }
+/** The same without those bytes: of a hundred thousand entries they are as much again. */
+export type Release = Omit<VerifiedManifest, 'signed'>
 export type VerifiedPointer = { readonly pointer: Pointer; readonly cid: CID; readonly bytes: Uint8Array }
 
 /** Whose releases of what are believed. */

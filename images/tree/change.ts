@@ -1,6 +1,6 @@
 // Makes a tree a release: fetch, keep, stage, journal, commit, settle. Whenever it is cut short, the old files are all there, or the next run finishes (spec/tree.md 4).
 import { type CID, type Component, isPsyblobError, type Manifest, PsyblobError, parseTime, visible } from '../../core/mod.ts'
-import { fetchBlobs, type VerifiedManifest } from '../../store/mod.ts'
+import { fetchBlobs, type Release } from '../../store/mod.ts'
 import type { Node, Source } from '../node.ts'
 import { freeBytes } from '../space.ts'
 import { commit } from './commit.ts'
@@ -12,7 +12,7 @@ import { planTree, type TreePlan } from './tree-plan.ts'
 import type { TreeRoot } from './tree-root.ts'
 
 export type ChangeOptions = {
-  readonly release: VerifiedManifest
+  readonly release: Release
   readonly source: Source
   /** As in the plan. */
   readonly mends: boolean
@@ -107,7 +107,7 @@ async function beforeOf(
   node: Node,
   component: Component,
   { release, mends }: Pick<ChangeOptions, 'release' | 'mends'>,
-): Promise<VerifiedManifest | undefined> {
+): Promise<Release | undefined> {
   return installedTree(node, component, release).catch((error: unknown) => {
     if (!mends || !isPsyblobError(error, 'corrupt')) throw error
     node.report({ type: 'warning', text: `${error.message}; what it had and the new release has not is left where it is` })
@@ -156,11 +156,7 @@ async function requireRoom(node: Node, wanted: ReadonlyMap<CID, number>): Promis
 
 function outcome(
   plan: TreePlan,
-  {
-    before,
-    options,
-    fetched,
-  }: { readonly before: VerifiedManifest | undefined; readonly options: ChangeOptions; readonly fetched: number },
+  { before, options, fetched }: { readonly before: Release | undefined; readonly options: ChangeOptions; readonly fetched: number },
 ): TreeChange {
   const { manifest, cid } = options.release
   const count = (...kinds: readonly string[]) => plan.steps.filter((step) => kinds.includes(step.do)).length

@@ -2,16 +2,7 @@
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CID, type Component, type Entry, isPsyblobError, kindOf, type Manifest, PsyblobError, visible } from '../../core/mod.ts'
-import {
-  cidOfFile,
-  fetchBlobs,
-  findRelease,
-  flushFolder,
-  hasCode,
-  makeFolder,
-  readLimited,
-  type VerifiedManifest,
-} from '../../store/mod.ts'
+import { cidOfFile, fetchBlobs, findRelease, flushFolder, hasCode, makeFolder, type Release, readLimited } from '../../store/mod.ts'
 import { type Node, openSource, trustOf } from '../node.ts'
 import { installedTree, lookAt } from './tree.ts'
 
@@ -36,7 +27,7 @@ export type SourcePackage = {
   readonly file: string
 }
 
-type Owned = { readonly component: Component; readonly release: VerifiedManifest; readonly record: Entry }
+type Owned = { readonly component: Component; readonly release: Release; readonly record: Entry }
 
 /** A licence of more bytes than that is none. */
 const longestLicence = 4 * 1024 * 1024
@@ -106,7 +97,7 @@ async function ownerOf(node: Node, path: string): Promise<Owned> {
 }
 
 /** What is installed, else the newest that is known. */
-async function knownRelease(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+async function knownRelease(node: Node, component: Component): Promise<Release | undefined> {
   const installed = await installedTree(node, component).catch((error: unknown) => {
     if (isPsyblobError(error, 'corrupt')) return undefined
     throw error

@@ -1,14 +1,14 @@
 // Is a tree what its manifest says: check, verify, status. Changes nothing.
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Component, comparePaths, type Entry, isPsyblobError, type Manifest, PsyblobError } from '../../core/mod.ts'
-import type { Finding, VerifiedManifest } from '../../store/mod.ts'
+import type { Finding, Release } from '../../store/mod.ts'
 import { type Checked, wantedRelease } from '../check.ts'
 import type { Node } from '../node.ts'
 import type { Audit } from '../verify.ts'
 import { readJournal } from './journal.ts'
 import { auditRecord } from './record-audit.ts'
 import { SecondAuditor } from './second-auditor.ts'
-import { installedTree, lookAt, treeTarget } from './tree.ts'
+import { installedTree, lookAt, treeTarget, withoutBytes } from './tree.ts'
 import type { TreeRoot } from './tree-root.ts'
 
 const batch = 256
@@ -60,7 +60,7 @@ export async function checkTreeProduct(
   component: Component,
   wanted: { readonly release: string } | { readonly path: string },
 ): Promise<Checked> {
-  const expected = await wantedRelease(node, component, wanted)
+  const expected = withoutBytes(await wantedRelease(node, component, wanted))
   const { serial, version } = expected.manifest
   return lookAt(component, async (root) => {
     const current = await node.store.link(component.name, 'current')
@@ -85,7 +85,7 @@ export async function checkTreeProduct(
   })
 }
 
-async function installedOrNone(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
+async function installedOrNone(node: Node, component: Component): Promise<Release | undefined> {
   return installedTree(node, component).catch((error: unknown) => {
     if (isPsyblobError(error, 'corrupt')) return undefined
     throw error

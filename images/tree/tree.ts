@@ -12,7 +12,7 @@ import {
   type TreeTarget,
   visible,
 } from '../../core/mod.ts'
-import { lock, type VerifiedManifest, verifyInstalled } from '../../store/mod.ts'
+import { lock, type Release, type VerifiedManifest, verifyInstalled } from '../../store/mod.ts'
 import { type Node, trustOf } from '../node.ts'
 import { TreeRoot } from './tree-root.ts'
 
@@ -46,14 +46,25 @@ export async function withTree<Result>(component: Component, work: (root: TreeRo
   })
 }
 
-/** The release that the store says is installed. Throws `corrupt` when its manifest does not hold any more, for then nobody knows what is whose. */
-export async function installedTree(node: Node, component: Component, known?: VerifiedManifest): Promise<VerifiedManifest | undefined> {
+/** The release that the store says is installed; `known` is answered when it is that one. Errors: as `signedTree`. */
+export async function installedTree(node: Node, component: Component, known?: Release): Promise<Release | undefined> {
+  const serial = await node.store.link(component.name, 'current')
+  // a hundred thousand entries need not be read, and kept, twice
+  if (serial !== undefined && known?.manifest.serial === serial && node.store.hasManifest(component.name, serial, known.cid)) return known
+  const signed = await signedTree(node, component)
+  return signed === undefined ? undefined : withoutBytes(signed)
+}
+
+export function withoutBytes({ manifest, cid }: VerifiedManifest): Release {
+  return { manifest, cid }
+}
+
+/** The same with its signature. Throws `corrupt` when its manifest does not hold any more, for then nobody knows what is whose. */
+export async function signedTree(node: Node, component: Component): Promise<VerifiedManifest | undefined> {
   const { name } = component
   const serial = await node.store.link(name, 'current')
   if (serial === undefined) return undefined
   const signed = await node.store.manifest(name, serial)
-  // a hundred thousand entries need not be read, and kept, twice
-  if (known?.manifest.serial === serial && signed !== undefined && Buffer.compare(signed.body, known.signed.body) === 0) return known
   const what = `manifest ${name}/${serial} in ${node.store.dir}`
   try {
     if (signed !== undefined) return verifyInstalled(signed, { authority: trustOf(node, component).authority, product: name }, what)
