@@ -84,7 +84,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
   requireKeys(publisher, { product, channel })
   const start = await currentPointer(remote, { repo, channel, publisher })
   const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
-  const current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed)
+  let current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed)
   const uploads = new Uploads(remote, { report, signal })
   const described = await describe(options, { uploads, current })
   const { records, tree } = described
@@ -120,6 +120,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
     }
   }
 
+  // of a hundred thousand entries: nothing more is asked of them
+  current = undefined
   report({ type: 'step', step: 'upload' })
   const uploaded = await uploads.send({ hashed: false }).finally(() => described.close())
   signal?.throwIfAborted()
@@ -134,11 +136,11 @@ export async function publish(options: PublishOptions): Promise<Published> {
         hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
       })
     }
-    const before = await newestManifest(remote, product, authority, pointed?.serial ?? 0)
-    const serial = await freeSerial(remote, product, Math.max(before?.manifest.serial ?? 0, pointed?.serial ?? 0))
+    const before = await newestRelease(remote, product, authority, pointed)
+    const serial = await freeSerial(remote, product, before?.serial ?? 0)
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
     const created = formatTime(now)
-    const body = formatManifest({ ...content, version: label, serial, previous: before?.cid ?? null, created })
+    const body = formatManifest({ ...content, version: label, serial, previous: before?.manifest ?? null, created })
     const cid = cidOf(blake3().digest(body))
     const trustedComment = manifestComment({ repo, name: product, serial }, cid)
     const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment })
@@ -204,23 +206,31 @@ async function publishedManifest(remote: RemoteWriter, product: string, pointed:
   })
 }
 
-async function readManifest(remote: RemoteWriter, product: string, serial: number, authority: Authority) {
+type Placed = Pick<PointedRelease, 'serial' | 'manifest'>
+
+async function placeOf(remote: RemoteWriter, product: string, serial: number, authority: Authority): Promise<Placed | undefined> {
   const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
   const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig })
-  return body === undefined || signatures === undefined
-    ? undefined
-    : verifyManifest({ body, signatures }, knownBy(authority, product), `manifest ${product}/${serial} of ${remote.label}`)
+  if (body === undefined || signatures === undefined) return undefined
+  const what = `manifest ${product}/${serial} of ${remote.label}`
+  return { serial, manifest: verifyManifest({ body, signatures }, knownBy(authority, product), what).cid }
 }
 
-/** The manifest with the highest serial, whatever its channel: the chain of a product is one. */
-async function newestManifest(remote: RemoteWriter, product: string, authority: Authority, pointed: number) {
+/** The release with the highest serial, whatever its channel: the chain of a product is one. */
+async function newestRelease(
+  remote: RemoteWriter,
+  product: string,
+  authority: Authority,
+  pointed: Placed | undefined,
+): Promise<Placed | undefined> {
   const listed = (await readListing(remote))?.products[product]?.map((release) => release.serial) ?? []
+  const highest = Math.max(1, ...listed)
   // the listing is a hint: it may be behind, or name what is not there
-  let newest = await readManifest(remote, product, Math.max(1, pointed, ...listed), authority)
-  newest ??= pointed > 0 ? await readManifest(remote, product, pointed, authority) : undefined
+  let newest = pointed !== undefined && pointed.serial >= highest ? pointed : await placeOf(remote, product, highest, authority)
+  newest ??= pointed
   for (let next = newest; next !== undefined; ) {
     newest = next
-    next = await readManifest(remote, product, newest.manifest.serial + 1, authority)
+    next = await placeOf(remote, product, newest.serial + 1, authority)
   }
   return newest
 }

@@ -14,6 +14,8 @@ import type { TreeRoot } from './tree-root.ts'
 export type ChangeOptions = {
   readonly release: Release
   readonly source: Source
+  /** What is installed, when it is known already. */
+  readonly installed?: Release | undefined
   /** As in the plan. */
   readonly mends: boolean
   readonly only?: readonly string[] | undefined
@@ -46,7 +48,7 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
       text: 'an apply was cut short and would be finished first: this is what would be done if nothing came of that',
     })
   // a release that is repaired is the one that is installed
-  const before = only === undefined ? await beforeOf(node, component, { release, mends }) : undefined
+  const before = only === undefined ? await beforeOf(node, component, options) : undefined
   const { isClaimed } = await checkAdmissible(node, component, { root, manifest })
   report({ type: 'step', step: 'plan' })
   let looked = 0
@@ -103,12 +105,8 @@ export async function finish(node: Node, component: Component, root: TreeRoot): 
 }
 
 /** What was installed. With `mends` every byte is looked at anyway, so that it may be unknown. */
-async function beforeOf(
-  node: Node,
-  component: Component,
-  { release, mends }: Pick<ChangeOptions, 'release' | 'mends'>,
-): Promise<Release | undefined> {
-  return installedTree(node, component, release).catch((error: unknown) => {
+async function beforeOf(node: Node, component: Component, { release, installed, mends }: ChangeOptions): Promise<Release | undefined> {
+  return installedTree(node, component, release, installed).catch((error: unknown) => {
     if (!mends || !isPsyblobError(error, 'corrupt')) throw error
     node.report({ type: 'warning', text: `${error.message}; what it had and the new release has not is left where it is` })
     return undefined

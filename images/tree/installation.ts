@@ -28,7 +28,7 @@ export type TreeResult = TreeChange & {
   readonly seconds: number
 }
 
-type Wish = Pick<ChangeOptions, 'mends' | 'only' | 'dryRun'>
+type Wish = Pick<ChangeOptions, 'installed' | 'mends' | 'only' | 'dryRun'>
 
 /** Does `work` with the store held, after what an earlier run began; how it ended is recorded under the name of `command`. */
 export async function working(

@@ -59,7 +59,7 @@ export async function rollbackTree(node: Node, component: Component): Promise<Tr
     const release = await accepted(node, component, await findRelease(query, 'previous'), { dryRun: false })
     // first: whatever comes of the rest, it is not to be installed again by itself
     if (left !== undefined && left.cid !== release.cid) await avoidRelease(node, component, left, true)
-    const result = await install(node, component, { release, source, wish: { mends: false, dryRun: false } })
+    const result = await install(node, component, { release, source, wish: { installed: left, mends: false, dryRun: false } })
     await recordAttempt(node, { what: 'rollback', result: 'ok', product: component.name, serial: left?.manifest.serial ?? 0 })
     return result
   })

@@ -46,11 +46,16 @@ export async function withTree<Result>(component: Component, work: (root: TreeRo
   })
 }
 
-/** The release that the store says is installed; `known` is answered when it is that one. Errors: as `signedTree`. */
-export async function installedTree(node: Node, component: Component, known?: Release): Promise<Release | undefined> {
+/** The release that the store says is installed; one of `known` is answered when it is that. Errors: as `signedTree`. */
+export async function installedTree(
+  node: Node,
+  component: Component,
+  ...known: readonly (Release | undefined)[]
+): Promise<Release | undefined> {
   const serial = await node.store.link(component.name, 'current')
   // a hundred thousand entries need not be read, and kept, twice
-  if (serial !== undefined && known?.manifest.serial === serial && node.store.hasManifest(component.name, serial, known.cid)) return known
+  const same = known.find((one) => one?.manifest.serial === serial)
+  if (serial !== undefined && same !== undefined && node.store.hasManifest(component.name, serial, same.cid)) return same
   const signed = await signedTree(node, component)
   return signed === undefined ? undefined : withoutBytes(signed)
 }
