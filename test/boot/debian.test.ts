@@ -24,7 +24,7 @@ describe('a Debian with systemd', () => {
         'RW-PUT-HERE-THE-LINE-OF-os.pub-THAT-BEGINS-WITH-RW': workshop.key,
         'https://os.example/': `http://10.0.2.2:${workshop.port}/`,
         // under emulation systemd is not through in the example's hurry
-        'patience: 5m': 'patience: 75s',
+        'patience: 5m': 'patience: 30s',
         'every: 1h': 'every: 24h',
         'jitter: 10m': 'jitter: 0s',
         // under emulation the kernel's test of its timer fails on a busy host
