@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // of the machines that boot, and beside the real minisign, only the short story; all of it: npm run test:boot, npm run test:minisign
-    exclude: ['test/{boot,minisign}/!(short).test.ts', 'node_modules/**'],
+    // of the machines that boot, and beside the real minisign, only the short story; all of it: npm run test:boot, test:minisign, test:tree
+    exclude: ['test/{boot,minisign,tree}/!(short).test.ts', 'node_modules/**'],
     globalSetup: ['test/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,

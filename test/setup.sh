@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything a fresh machine lacks: `setup.sh test`, `setup.sh boot`, `setup.sh demo` or `setup.sh bench`. Installs on Debian as root; elsewhere it says what is missing.
+# Everything a fresh machine lacks: `setup.sh test`, `setup.sh boot`, `setup.sh tree`, `setup.sh demo` or `setup.sh bench`. Installs on Debian as root; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?usage: setup.sh test|boot|demo|bench}
+what=${1:?usage: setup.sh test|boot|tree|demo|bench}
 
 node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
   { echo "psyblob needs Node.js 20.19 or newer; this is $(node --version)" >&2; exit 1; }

@@ -10,10 +10,11 @@ import { help, type Options, readOptions } from './options.ts'
 import { openOstree } from './ostree.ts'
 import { plot } from './plot.ts'
 import type { Track } from './race.ts'
-import { chapter, type Measured, tables } from './report.ts'
+import { chapter, type Measured, systemFiles, tables } from './report.ts'
 import type { LinkFound, Results } from './results.ts'
 import { run } from './run.ts'
 import { type Server, serve } from './server.ts'
+import { measureTrees } from './trees.ts'
 import { measureTrust } from './trust.ts'
 import { measureUpdates, steps } from './updates.ts'
 
@@ -51,22 +52,37 @@ async function testLink(link: Link, server: Server, scratch: string, served: str
   return { roundTrip: link.roundTrip, rate: link.rate, by: link.by, measured: { roundTrip, rate } }
 }
 
-async function measure(options: Options): Promise<Results> {
-  const { work, runs, quick } = options
-  const images = join(work, 'images')
-  const served = join(work, 'served')
-  mkdirSync(served, { recursive: true })
+/** A folder for this run, and what runs that were killed left behind removed. */
+function makeScratch(work: string): string {
   for (const name of readdirSync(work)) {
     const pid = /^run-(\d+)$/.exec(name)?.[1]
     if (pid !== undefined && isGone(Number(pid))) rmSync(join(work, name), { recursive: true })
   }
   const scratch = join(work, `run-${process.pid}`)
   mkdirSync(scratch)
-  atExit(() => {
-    rmSync(join(served, basename(scratch)), { force: true })
-    // programs that were killed may still be writing for a moment
-    rmSync(scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
-  })
+  // programs that were killed may still be writing for a moment
+  atExit(() => rmSync(scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }))
+  return scratch
+}
+
+async function measureTreesAlone({ work, runs }: Options): Promise<void> {
+  const images = join(work, 'images')
+  const scratch = makeScratch(work)
+  say('trees of two real releases')
+  await run(['bash', 'test/bench/images.sh', images])
+  const trees = await measureTrees({ images, track: { runs, scratch, say } })
+  const { local } = readMeasured(work)
+  if (local === undefined) process.stdout.write(`${systemFiles(trees)}\n`)
+  else writeFileSync(join(work, 'results.json'), `${JSON.stringify({ ...local, trees }, null, 2)}\n`)
+}
+
+async function measure(options: Options): Promise<Results> {
+  const { work, runs, quick } = options
+  const images = join(work, 'images')
+  const served = join(work, 'served')
+  mkdirSync(served, { recursive: true })
+  const scratch = makeScratch(work)
+  atExit(() => rmSync(join(served, basename(scratch)), { force: true }))
   say(`working in ${work}`)
   say('images of three real releases')
   await run(['bash', 'test/bench/images.sh', images])
@@ -83,6 +99,7 @@ async function measure(options: Options): Promise<Results> {
   const sizes = quick ? [0.2e9, 1e9] : [0.2e9, 1e9, 4e9]
   const rest =
     link === undefined ? { start: await measureStart(track), growth: await measureGrowth({ images, served, server, sizes }, track) } : {}
+  const trees = link === undefined ? { trees: await measureTrees({ images, track: { runs, scratch, say } }) } : {}
   return {
     date: new Date().toISOString(),
     machine: await inspectMachine(work),
@@ -91,6 +108,7 @@ async function measure(options: Options): Promise<Results> {
     ...updates,
     ...(ostree === undefined ? {} : { deltas: ostree.deltas }),
     ...rest,
+    ...trees,
     ...trust,
   }
 }
@@ -104,7 +122,11 @@ async function main(): Promise<void> {
   process.env['PATH'] = `${process.env['PATH']}:/usr/sbin:/sbin`
   const begin = performance.now()
   const { work } = options
-  if (!options.report) {
+  if (options.trees) {
+    mkdirSync(work, { recursive: true })
+    await measureTreesAlone(options)
+    if (readMeasured(work).local === undefined) return
+  } else if (!options.report) {
     mkdirSync(work, { recursive: true })
     const results = await measure(options)
     writeFileSync(resultsFile(options), `${JSON.stringify(results, null, 2)}\n`)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Three releases of a real OS as squashfs, each with and without fragments: `images.sh OUT`. What is there already is kept.
+# Three releases of a real OS as squashfs, each with and without fragments: `images.sh OUT`; with `images.sh OUT trees` only the folders
+# base and month that they are made of. What is there already is kept.
 #   base   Debian 12 as it was released last        month  the same with the updates since
 #   small  month with one new program of 3 MB and two changed configuration files
 # Needs root and Debian, about six minutes and 4 GB.
@@ -40,12 +41,14 @@ squashfs() {
 }
 
 have() { for name in base month small; do [[ -e $name.squashfs && -e $name.no-fragments.squashfs ]] || return; done; }
-if ! have; then
+if [[ ${2:-} == trees ]] && [[ -e base && -e month ]]; then exit; fi
+if [[ ${2:-} == trees ]] || ! have; then
   mirror=$(sources | grep -E '/debian/?$' | head -n 1)
   security=$(sources | grep -E 'debian-security/?$' | head -n 1)
   [[ -n $mirror && -n $security ]] || { echo 'found no Debian mirror in /etc/apt: the images need a Debian machine' >&2; exit 1; }
   tree base "deb $mirror bookworm main"
   tree month "deb $mirror bookworm main" "deb $mirror bookworm-updates main" "deb $security bookworm-security main"
+  [[ ${2:-} == trees ]] && exit
   if [[ ! -e small ]]; then
     rm -rf small.part
     cp -a month small.part

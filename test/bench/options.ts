@@ -11,6 +11,7 @@ Usage: npm run bench -- [options]
   --runs N       Runs of each program; the tables show medians (3)
   --quick        One run, no image of 4 GB, no OSTree
   --link SPEC    The transfers only, over a link such as 80ms,100mbit between two network namespaces
+  --trees        System files only; with what was measured of the rest before
   --report       Measure nothing: print the tables of what was measured last
   --write-spec   Put tables and plot into spec/performance.md and spec/performance.svg
   --help
@@ -21,6 +22,7 @@ export type Options = {
   readonly runs: number
   readonly quick: boolean
   readonly link?: LinkSpec
+  readonly trees: boolean
   readonly report: boolean
   readonly writeSpec: boolean
 }
@@ -34,6 +36,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
       runs: { type: 'string' },
       quick: { type: 'boolean', default: false },
       link: { type: 'string' },
+      trees: { type: 'boolean', default: false },
       report: { type: 'boolean', default: false },
       'write-spec': { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -46,6 +49,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     work: resolve(values.work),
     runs,
     quick: values.quick,
+    trees: values.trees,
     report: values.report,
     writeSpec: values['write-spec'],
     ...(values.link === undefined ? {} : { link: parseLink(values.link) }),

@@ -1,6 +1,6 @@
 // The results as Markdown: what the benchmark prints, and what stands in spec/performance.md.
 import { count, mebibytes, megabytes, rate, seconds, times } from './numbers.ts'
-import { type Growth, type Results, rowOf, type Trust, type Update } from './results.ts'
+import { type Growth, type Results, rowOf, type Trees, type Trust, type Update } from './results.ts'
 import { table } from './table.ts'
 import { compareTargets } from './targets.ts'
 
@@ -61,6 +61,26 @@ function starting({ psyblob, node }: NonNullable<Results['start']>, idle: Result
   return `### Start, and nothing to do\n\n${table(['program', 'seconds', 'memory', 'requests'], rows)}`
 }
 
+/** The table of trees. */
+export function systemFiles({ real, large }: NonNullable<Results['trees']>): string {
+  const names: Readonly<Record<keyof Trees, string>> = {
+    publish: 'publish',
+    apply: 'apply to an empty root',
+    update: 'apply the next release',
+    idle: 'apply with nothing to do',
+    check: 'check current',
+    b3sum: 'b3sum of the files',
+  }
+  const lines = (Object.keys(names) as (keyof Trees)[]).map((name) => [
+    names[name],
+    seconds(real[name].seconds),
+    mebibytes(real[name].memory),
+    seconds(large[name].seconds),
+    mebibytes(large[name].memory),
+  ])
+  return `### System files: a Debian and its month, and 99,000 small files of which a tenth changes\n\n${table(['command', 'Debian', 'memory', '99,000 files', 'memory'], lines)}`
+}
+
 function growing(growth: readonly Growth[]): string {
   const head = ['size', 'publish', 'memory', 'sync', 'memory', 'fetched', 'requests', 'verify', 'memory', 'b3sum', 'verify ÷ b3sum']
   const lines = growth.map(({ size, publish, sync, verify, b3sum }) => [
@@ -98,6 +118,7 @@ export function tables({ local, links }: Measured): string {
     if (local.publish !== undefined) parts.push(publishing(local.publish))
     if (local.start !== undefined) parts.push(starting(local.start, local.idle))
     if (local.growth !== undefined) parts.push(growing(local.growth))
+    if (local.trees !== undefined) parts.push(systemFiles(local.trees))
     if (local.trust !== undefined) parts.push(trusting(local.trust))
   }
   for (const [label, results] of links) {

@@ -36,6 +36,9 @@ export type Trust = {
   readonly signatures: { readonly seconds: number; readonly again: number }
 }
 
+/** System files: the first release published and installed, the second over it; and what is done again and again. */
+export type Trees = Readonly<Record<'publish' | 'apply' | 'update' | 'idle' | 'check' | 'b3sum', Figures>>
+
 export type Results = {
   readonly date: string
   readonly machine: Machine
@@ -49,6 +52,8 @@ export type Results = {
   readonly start?: { readonly psyblob: Figures; readonly node: Figures }
   readonly growth?: readonly Growth[]
   readonly trust?: Trust
+  /** A real Debian, and as many entries as a release may have. */
+  readonly trees?: { readonly real: Trees; readonly large: Trees }
 }
 
 export function rowOf(rows: readonly Figures[], tool: string): Figures | undefined {

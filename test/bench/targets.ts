@@ -108,7 +108,7 @@ export function compareTargets(results: Results | undefined, links: readonly (re
   if (results !== undefined) {
     rows.push(...bytesAndRequests(results.updates), atMost('requests, sync with nothing to do', 1, results.idle.requests, count))
     rows.push(...wallTime(results.updates))
-    const { publish, growth, start, trust } = results
+    const { publish, growth, start, trust, trees } = results
     const ours = publish && rowOf(publish.rows, 'psyblob')
     const casync = publish?.rows.filter(({ tool }) => tool.startsWith('casync')).toSorted((a, b) => a.seconds - b.seconds)[0]
     if (ours !== undefined && casync !== undefined) rows.push(atLeast('publish ÷ casync make, rate', 2, casync.seconds / ours.seconds))
@@ -116,6 +116,13 @@ export function compareTargets(results: Results | undefined, links: readonly (re
     if (giga !== undefined) rows.push(atLeast('verify ÷ b3sum, one thread, 1 GB, rate', 0.8, giga.b3sum.seconds / giga.verify.seconds))
     if (start !== undefined) rows.push(atMost('start, above bare node', 0.04, start.psyblob.seconds - start.node.seconds, seconds))
     if (growth !== undefined) rows.push(...memory(growth, results.updates), ...growing(growth))
+    if (trees !== undefined) {
+      const { real, large } = trees
+      rows.push(atMost('check of a Debian tree ÷ b3sum of its files, in memory', 1.3, real.check.seconds / real.b3sum.seconds, times))
+      rows.push(atMost('apply of a Debian tree, nothing to do', 1, real.idle.seconds, seconds))
+      for (const name of ['publish', 'apply', 'update', 'check'] as const)
+        rows.push(atMost(`memory of ${name}, 99,000 entries`, 256 * 2 ** 20, large[name].memory, mebibytes))
+    }
     if (trust !== undefined) {
       rows.push(atMost(`catching up with ${trust.roots.count} roots`, 5, trust.roots.seconds, seconds))
       rows.push(atMost('all signatures of a sync, each role of two keys', 0.02, trust.signatures.seconds, seconds))
