@@ -1,6 +1,5 @@
 // psyblob: from the words typed to an exit status. Only the module of the command that was typed is loaded.
 import { readFileSync } from 'node:fs'
-import { setFlagsFromString } from 'node:v8'
 import { exitBug, exitCodes } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { visible } from '../core/visible.ts'
@@ -9,9 +8,6 @@ import { catalogue, findEntry } from './catalogue.ts'
 import { groupOverview, overview } from './help.ts'
 
 const { stdout, stderr } = process
-
-// the heap is collected before it is grown: of 290 MiB at 100,000 entries 240 are left, and nothing is slower
-setFlagsFromString('--optimize-for-size')
 
 const leadingFlags = ['--json', '-q', '--quiet', '-v', '--verbose']
 

@@ -20,13 +20,14 @@ export function cidOfFile(path: string, onBytes?: (bytes: number) => void): CID 
     throw error
   }
   try {
-    if (!fstatSync(fd).isFile()) return undefined
-    const first = fill(fd)
+    const state = fstatSync(fd)
+    if (!state.isFile()) return undefined
+    const first = fill(fd, state.size)
     onBytes?.(first)
     if (first < pieceBytes) return cidOf(blake3().digest(piece.subarray(0, first)))
     const hasher = blake3().create()
     hasher.update(piece)
-    for (let got = fill(fd); got > 0; got = fill(fd)) {
+    for (let got = fill(fd, 0); got > 0; got = fill(fd, 0)) {
       hasher.update(piece.subarray(0, got))
       onBytes?.(got)
     }
@@ -39,12 +40,13 @@ export function cidOfFile(path: string, onBytes?: (bytes: number) => void): CID 
   }
 }
 
-function fill(fd: number): number {
+/** Reads until the piece is full or the file at its end: where it is known to have `size` bytes, a short read at that place is the end. */
+function fill(fd: number, size: number): number {
   let done = 0
   while (done < pieceBytes) {
     const got = readSync(fd, piece, done, pieceBytes - done, null)
-    if (got === 0) break
     done += got
+    if (got === 0 || done === size) break
   }
   return done
 }

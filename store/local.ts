@@ -34,6 +34,14 @@ export class LocalStore {
     return readLimited(`${this.manifestPath(product, serial)}.minisig`, limits.minisig)
   }
 
+  /** Bytes; 0 when it is not here. */
+  async manifestSize(product: string, serial: number): Promise<number> {
+    return lstat(this.manifestPath(product, serial)).then(
+      ({ size }) => size,
+      () => 0,
+    )
+  }
+
   /** True when the manifest of that name lies here. It is not taken into memory, for it may be as large as 64 MiB. */
   hasManifest(product: string, serial: number, cid: CID): boolean {
     return cidOfFile(this.manifestPath(product, serial)) === cid

@@ -1,5 +1,6 @@
 // What a folder becomes: entries for slots, or those of a tree.
 import { type Entry, isTree, type Manifest, PsyblobError, type Report, visible } from '../core/mod.ts'
+import { spareMemory } from './heap.ts'
 import { Licences } from './licences.ts'
 import { releaseFiles } from './release-folder.ts'
 import { slotRecords, treeRecords } from './release-records.ts'
@@ -45,6 +46,7 @@ export async function describe(
       report({ type: 'step', step: 'hash', about: `${files.length} files` })
       return { records: await slotRecords(files, options), tree: null, close: () => undefined }
     }
+    spareMemory()
     const root = dir.replace(/\/+$/, '')
     const found = await treeFolder(root, { signal })
     warn(found, { dir, report })

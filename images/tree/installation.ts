@@ -1,6 +1,14 @@
 // One run over a tree: the locks, what was cut short, the source, the release that is accepted, the change, and what is remembered of it.
 import { type Component, checkRootFloor, isPsyblobError } from '../../core/mod.ts'
-import { checkManifestHeader, keepManifest, knownOf, type ProductState, type Release, type VerifiedManifest } from '../../store/mod.ts'
+import {
+  checkManifestHeader,
+  keepManifest,
+  knownOf,
+  type ProductState,
+  type Release,
+  spareMemory,
+  type VerifiedManifest,
+} from '../../store/mod.ts'
 import { checkKnown } from '../fetching.ts'
 import { changeKnown } from '../known.ts'
 import {
@@ -38,6 +46,7 @@ export async function working(
   work: (source: Source) => Promise<Omit<TreeResult, 'seconds'>>,
 ): Promise<TreeResult> {
   treeTarget(component)
+  spareMemory()
   const started = performance.now()
   if (!dryRun) await prepareStore(node)
   return withStore(node, async () => {

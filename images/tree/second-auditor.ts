@@ -7,8 +7,8 @@ import type { AuditAnswer, AuditTask } from './audit-worker.ts'
 /** The program of the thread: beside the bundle, as for cutting. */
 const program = ['./audit-worker.js', '../audit-worker.js'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(url))
 
-/** Smaller trees are looked at before another thread has started. Records. */
-const worthIt = 2000
+/** Smaller trees are looked at before another thread has started. Bytes of the manifest. */
+const worthIt = 500_000
 /** Batches that it has in hand, so that it need not wait for the next. */
 const inHand = 2
 
@@ -16,9 +16,10 @@ export class SecondAuditor {
   readonly #worker: Worker | undefined
   readonly #waiting: ((answer: AuditAnswer | undefined) => void)[] = []
 
-  constructor(task: AuditTask, records: number) {
-    if (program === undefined || records < worthIt) return
-    this.#worker = new Worker(program, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
+  /** To be made before the manifest, of so many bytes, is read: the thread starts meanwhile. */
+  constructor(task: AuditTask, manifestBytes: number) {
+    if (program === undefined || manifestBytes < worthIt) return
+    this.#worker = new Worker(program, { workerData: task })
     this.#worker.on('message', (answer: AuditAnswer) => this.#waiting.shift()?.(answer))
     // whoever waits does it alone
     const failed = () => {

@@ -13,15 +13,33 @@ import type { TreeRoot } from './tree-root.ts'
 
 const batch = 256
 
+/** Two who look at the tree of a product: the second one starts while `work` finds out which release it ought to be. */
+async function withAuditors<Result>(
+  node: Node,
+  component: Component,
+  work: (root: TreeRoot, second: SecondAuditor) => Promise<Result>,
+): Promise<Result> {
+  return lookAt(component, async (root) => {
+    const serial = await node.store.link(component.name, 'current')
+    const bytes = serial === undefined ? 0 : await node.store.manifestSize(component.name, serial)
+    const second = new SecondAuditor({ dir: root.dir, mounts: treeTarget(component).mounts ?? [] }, bytes)
+    try {
+      return await work(root, second)
+    } finally {
+      await second.end()
+    }
+  })
+}
+
 /** Compares every entry, every byte of every file included. */
 async function auditTree(
   root: TreeRoot,
   { records }: Manifest,
   {
-    mounts,
+    second,
     onBytes,
     signal,
-  }: { readonly mounts: readonly string[]; readonly onBytes: (bytes: number) => void; readonly signal: AbortSignal | undefined },
+  }: { readonly second: SecondAuditor; readonly onBytes: (bytes: number) => void; readonly signal: AbortSignal | undefined },
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = []
   let at = 0
@@ -33,23 +51,18 @@ async function auditTree(
   const look = (some: readonly Entry[]) => {
     for (const record of some) auditRecord(root, record, findings, onBytes)
   }
-  const second = new SecondAuditor({ dir: root.dir, mounts }, records.length)
-  try {
-    const beside = second.work(next, {
-      found: (answer) => {
-        findings.push(...answer.findings)
-        onBytes(answer.bytes)
-      },
-      alone: look,
-    })
-    for (let some = next(); some !== undefined; some = next()) {
-      look(some)
-      await turn()
-    }
-    await beside
-  } finally {
-    await second.end()
+  const beside = second.work(next, {
+    found: (answer) => {
+      findings.push(...answer.findings)
+      onBytes(answer.bytes)
+    },
+    alone: look,
+  })
+  for (let some = next(); some !== undefined; some = next()) {
+    look(some)
+    await turn()
   }
+  await beside
   signal?.throwIfAborted()
   return findings.sort((one, two) => comparePaths(one.path, two.path))
 }
@@ -60,15 +73,15 @@ export async function checkTreeProduct(
   component: Component,
   wanted: { readonly release: string } | { readonly path: string },
 ): Promise<Checked> {
-  const expected = withoutBytes(await wantedRelease(node, component, wanted))
-  const { serial, version } = expected.manifest
-  return lookAt(component, async (root) => {
+  return withAuditors(node, component, async (root, second) => {
+    const expected = withoutBytes(await wantedRelease(node, component, wanted))
+    const { serial, version } = expected.manifest
     const current = await node.store.link(component.name, 'current')
     // what is asked for mostly is what is installed: it need not be read twice
     const installed = current === serial ? expected : await installedOrNone(node, component)
     const found = installed === undefined ? null : { serial: installed.manifest.serial, version: installed.manifest.version }
     const findings = await auditTree(root, expected.manifest, {
-      mounts: treeTarget(component).mounts ?? [],
+      second,
       onBytes: progress(node, expected.manifest),
       signal: node.signal,
     })
@@ -94,7 +107,7 @@ async function installedOrNone(node: Node, component: Component): Promise<Releas
 
 /** Audits the installed release. */
 export async function verifyTree(node: Node, component: Component): Promise<Audit> {
-  return lookAt(component, async (root) => {
+  return withAuditors(node, component, async (root, second) => {
     node.report({ type: 'step', step: 'verify', about: root.dir })
     const empty = { product: component.name, place: root.dir, serial: null, version: null, bytes: 0, findings: [], error: undefined }
     if (await isUnfinished(root, component))
@@ -114,7 +127,7 @@ export async function verifyTree(node: Node, component: Component): Promise<Audi
     let bytes = 0
     const tell = progress(node, manifest)
     const findings = await auditTree(root, manifest, {
-      mounts: treeTarget(component).mounts ?? [],
+      second,
       onBytes: (more) => {
         bytes += more
         tell(more)

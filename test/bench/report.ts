@@ -68,8 +68,10 @@ export function systemFiles({ real, large }: NonNullable<Results['trees']>): str
     apply: 'apply to an empty root',
     update: 'apply the next release',
     idle: 'apply with nothing to do',
-    check: 'check current',
-    b3sum: 'b3sum of the files',
+    coldCheck: 'check current, files on disk',
+    coldB3sum: 'b3sum, files on disk',
+    check: 'check current, files in memory',
+    b3sum: 'b3sum, files in memory',
   }
   const lines = (Object.keys(names) as (keyof Trees)[]).map((name) => [
     names[name],

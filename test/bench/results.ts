@@ -37,7 +37,7 @@ export type Trust = {
 }
 
 /** System files: the first release published and installed, the second over it; and what is done again and again. */
-export type Trees = Readonly<Record<'publish' | 'apply' | 'update' | 'idle' | 'check' | 'b3sum', Figures>>
+export type Trees = Readonly<Record<'publish' | 'apply' | 'update' | 'idle' | 'coldCheck' | 'coldB3sum' | 'check' | 'b3sum', Figures>>
 
 export type Results = {
   readonly date: string

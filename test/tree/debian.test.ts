@@ -52,7 +52,7 @@ describe('a Debian', () => {
   it('is published, installed into an empty root, and is the same for diff and find', async () => {
     const base = join(images, 'base')
     const published = (await world.must(`publish base ${base} --tree --remote repo --key os.key --json`)).json
-    expect(published.entries).toBeGreaterThan(15_000)
+    expect(published.tree.files).toBeGreaterThan(13_000)
     first = blobs()
     await world.must('apply base --root root')
     expectSame(base)
@@ -68,10 +68,12 @@ describe('a Debian', () => {
     const applied = (await world.must('apply base --root root --json')).json
     const traffic = await server.traffic()
     console.log(`${news.length} new blobs of ${bytes} bytes; ${traffic.requests} requests for ${traffic.bytes} bytes`)
-    expect(applied.bytes.fetched).toBe(bytes)
+    // indexes of large files, which are among the new blobs, are not needed for files that are taken whole
+    expect(applied.bytes.fetched).toBeLessThanOrEqual(bytes)
+    expect(applied.bytes.fetched).toBeGreaterThan(0.99 * bytes)
     // each blob once; with pointer, manifest and signature
     expect(traffic.requests).toBeLessThanOrEqual(news.length + 4)
-    expect(traffic.bytes - bytes).toBeLessThan(2e6)
+    expect(traffic.bytes - applied.bytes.fetched).toBeLessThan(1e6)
     expectSame(month)
     await world.must('check current --root root')
   })
