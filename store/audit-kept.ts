@@ -13,6 +13,7 @@ import {
   PsyblobError,
   parseChunkIndex,
   type Report,
+  readXz,
 } from '../core/mod.ts'
 import type { BadRange, Finding } from './audit.ts'
 import { pointedBy } from './authority.ts'
@@ -116,7 +117,9 @@ export async function auditRemote(options: {
     })
   checkManifestHeader(release.manifest, { name: trust.product, serial: pointed.serial, repo: pointer.repo }, name)
 
-  const findings: Finding[] = []
+  const findings: Finding[] = [
+    ...(await auditXz(remote, { product: trust.product, serial: pointed.serial, body: release.signed.body, signal })),
+  ]
   const total = release.manifest.records.reduce(
     (sum, { bin }) => sum + (bin?.size ?? 0) + indexesOf(bin).reduce((bytes, { size }) => bytes + size, 0),
     0,
@@ -141,6 +144,27 @@ export async function auditRemote(options: {
     if (finding !== undefined) findings.push(finding)
   }
   return { serial: pointed.serial, version: release.manifest.version, bytes, findings }
+}
+
+/** The compressed manifest, where there is one: nodes take it first. */
+async function auditXz(
+  remote: Remote,
+  {
+    product,
+    serial,
+    body,
+    signal,
+  }: { readonly product: string; readonly serial: number; readonly body: Uint8Array; readonly signal: AbortSignal | undefined },
+): Promise<readonly Finding[]> {
+  if (body.length <= limits.compressedAbove) return []
+  const name = documents.manifestXz(product, serial)
+  try {
+    const packed = await remote.read(name, { limit: body.length, signal })
+    if (packed === undefined || sameBytes(readXz(packed, body.length, name), body)) return []
+  } catch (error) {
+    if (!isPsyblobError(error, 'corrupt', 'malformed', 'unavailable')) throw error
+  }
+  return [{ path: `/${name}`, problem: 'changed' }]
 }
 
 async function readIndex(

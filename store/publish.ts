@@ -103,7 +103,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const { version, expires } = start.pointer
     // a repository that lost blobs is mended by the same words
     const mended = await uploads.send({ hashed: true }).finally(() => described.close())
-    const bytes = { total: current.size, uploaded: mended.bytes }
+    const packed = await restoreXz(remote, { product, serial: current.serial, compress: options.compress })
+    const bytes = { total: current.size, uploaded: mended.bytes + packed }
     return {
       changed: false,
       repo,
@@ -193,7 +194,32 @@ export async function publish(options: PublishOptions): Promise<Published> {
 async function usableXz(body: Uint8Array, compress: PublishOptions['compress']): Promise<Uint8Array | undefined> {
   const xz = await compress?.(body)
   if (xz === undefined || xz.length >= body.length) return undefined
-  return Buffer.compare(readXz(xz, body.length, 'compressed manifest'), body) === 0 ? xz : undefined
+  return holds(xz, body) ? xz : undefined
+}
+
+/** Puts a compressed manifest back that was lost or damaged; answers its bytes, 0 when it is as it was. */
+async function restoreXz(
+  remote: RemoteWriter,
+  { product, serial, compress }: { readonly product: string; readonly serial: number; readonly compress: PublishOptions['compress'] },
+): Promise<number> {
+  const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
+  if (body === undefined || body.length <= limits.compressedAbove) return 0
+  const name = documents.manifestXz(product, serial)
+  const there = await remote.read(name, { limit: limits.manifest })
+  if (there !== undefined && holds(there, body)) return 0
+  const xz = await usableXz(body, compress)
+  if (xz === undefined) return 0
+  await remote.replace(name, xz, there)
+  return xz.length
+}
+
+function holds(xz: Uint8Array, body: Uint8Array): boolean {
+  try {
+    return Buffer.compare(readXz(xz, body.length, 'compressed manifest'), body) === 0
+  } catch (error) {
+    if (isPsyblobError(error)) return false
+    throw error
+  }
 }
 
 /** The manifest that a pointer names, which vouches for it by its CID. */

@@ -4,6 +4,7 @@ import { relative } from 'node:path'
 import {
   type Component,
   checkTree,
+  type Entry,
   isPsyblobError,
   kindOf,
   type Manifest,
@@ -111,11 +112,14 @@ export async function checkAdmissible(
   }
   const folders = new Set<string>()
   for (const other of node.components) {
-    if (other.name === component.name || other.target.kind !== 'tree' || !(await isSameRoot(other.target.root, root))) continue
+    if (other.name === component.name || other.target.kind !== 'tree') continue
+    const theirRoot = await realpath(other.target.root).catch(() => undefined)
+    const nesting = theirRoot === undefined ? undefined : nestingOf(root.dir, theirRoot)
+    if (nesting === undefined) continue
     const installed = await installedTree(node, other)
     if (installed === undefined) continue
-    const { records } = installed.manifest
-    const path = sharedPath(manifest.records, records)
+    const theirs = nesting.seen(installed.manifest.records)
+    const path = sharedPath(manifest.records, theirs) ?? inTheWay(manifest, nesting.below)
     if (path !== undefined) {
       throw new PsyblobError(
         'conflict',
@@ -125,11 +129,36 @@ export async function checkAdmissible(
         },
       )
     }
-    for (const record of records) if (kindOf(record) === 'directory') folders.add(record.path)
+    for (const record of theirs) if (kindOf(record) === 'directory') folders.add(record.path)
   }
   return { isClaimed: (path) => folders.has(path) }
 }
 
-async function isSameRoot(dir: string, root: TreeRoot): Promise<boolean> {
-  return (await realpath(dir).catch(() => undefined)) === root.dir
+/** The entry that another root would have to be replaced by. */
+function inTheWay({ records }: Manifest, below: string | undefined): string | undefined {
+  return records.find(
+    (record) => below !== undefined && kindOf(record) !== 'directory' && (record.path === below || below.startsWith(`${record.path}/`)),
+  )?.path
+}
+
+type Nesting = {
+  seen(records: readonly Entry[]): readonly Entry[]
+  /** Where the other root lies in ours. */
+  readonly below?: string
+}
+
+/** How entries of another root look from ours: as they are, below a folder of ours, or those of them that lie in our root. Undefined: they do not meet. */
+function nestingOf(ours: string, theirs: string): Nesting | undefined {
+  if (ours === theirs) return { seen: (records) => records }
+  const [above, below] = [ours, theirs].map((dir) => (dir === '/' ? '/' : `${dir}/`)) as [string, string]
+  if (below.startsWith(above)) {
+    const prefix = `/${theirs.slice(above.length)}`
+    return { below: prefix, seen: (records) => records.map((record) => ({ ...record, path: `${prefix}${record.path}` })) }
+  }
+  if (!above.startsWith(below)) return undefined
+  const prefix = `/${ours.slice(below.length)}`
+  return {
+    seen: (records) =>
+      records.filter(({ path }) => path.startsWith(`${prefix}/`)).map((record) => ({ ...record, path: record.path.slice(prefix.length) })),
+  }
 }

@@ -207,6 +207,62 @@ test('a stick made by download gives the same as the network', async () => {
   expect(world.tree('root')).toEqual(world.tree('src'))
 })
 
+test('a product of another publisher, from another repository, is kept up to date beside it', async () => {
+  world.write('desk/usr/bin/desk', 'desk\n')
+  await world.must('key new desk --no-password')
+  await world.must('init desk-repo --key desk.key --repo org.example.desk')
+  await world.must('publish desktop desk --tree --remote desk-repo --key desk.key')
+  const line = (name: string) => world.read(`${name}.pub`).toString().split('\n')[1]
+  world.compose({ name: 'base' }, { name: 'desktop', key: line('desk'), uris: [world.path('desk-repo')] })
+  await world.must('sync --root root')
+  expect((await world.must('status --root root --json')).json.map(({ tree }: { tree: object }) => tree)).toMatchObject([
+    { state: 'release', serial: 1 },
+    { state: 'release', serial: 1 },
+  ])
+  await world.must('check current --root root')
+  // neither key is good for the other
+  world.compose({ name: 'base' }, { name: 'desktop', uris: [world.path('desk-repo')] })
+  expect((await world.psyblob('sync desktop --root root')).code).toBe(12)
+})
+
+test.each([
+  ['lies in ours', '/', '/srv/desk'],
+  ['ours lies in', '/srv/desk', '/'],
+])('a root that %s: a path that both products have is refused, with both names', async (_, baseRoot, deskRoot) => {
+  const target = (root: string) => ({ target: { kind: 'tree', root } })
+  mkdirSync(world.inRoot('srv/desk'), { recursive: true })
+  const [outer, inner] = baseRoot === '/' ? ['src', 'desk'] : ['desk', 'src']
+  world.write(`${outer}/srv/desk/etc/shared`, 'one\n')
+  world.write(`${inner}/etc/shared`, 'two\n')
+  world.write('desk/usr/share/desk', 'desk\n')
+  await world.publish()
+  await world.must('publish desktop desk --tree --remote repo --key os.key')
+  world.compose({ name: 'base', ...target(baseRoot) }, { name: 'desktop', ...target(deskRoot) })
+  await world.must('apply base --root root')
+  const before = world.tree('root')
+  const outcome = await world.psyblob('apply desktop --root root')
+  expect(outcome).toMatchObject({ code: 11, stderr: expect.stringMatching(/desktop 1 and base 2 both have (\/srv\/desk)?\/etc\/shared/) })
+  expect(world.tree('root')).toEqual(before)
+  world.remove('desk/etc/shared')
+  world.remove('desk/srv/desk/etc/shared')
+  await world.must('publish desktop desk --tree --remote repo --key os.key')
+  await world.must('apply desktop --root root')
+  await world.must('check current --root root')
+})
+
+test('a root that would become a file is refused', async () => {
+  world.write('desk/usr/share/desk', 'desk\n')
+  await world.must('publish desktop desk --tree --remote repo --key os.key')
+  mkdirSync(world.inRoot('srv/desk'), { recursive: true })
+  world.compose({ name: 'base' }, { name: 'desktop', target: { kind: 'tree', root: '/srv/desk' } })
+  await world.must('apply desktop --root root')
+  world.write('src/srv', 'no folder\n')
+  await world.publish()
+  expect(await world.psyblob('apply base --root root')).toMatchObject({
+    stderr: expect.stringMatching(/base 2 and desktop 1 both have \/srv\n/),
+  })
+})
+
 test('one more product beside it: a path that both have is refused, with both names; a folder is shared', async () => {
   await apply()
   world.write('desk/usr/bin/desk', 'desk\n')

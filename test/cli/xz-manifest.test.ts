@@ -54,4 +54,22 @@ describe('a release with a large manifest', () => {
     expect(existsSync(world.path('copy/manifests/base-system/1.xz'))).toBe(false)
     expect(world.read('copy/manifests/base-system/1').equals(world.read(name))).toBe(true)
   })
+
+  test.runIf(hasXz).each([
+    ['damaged', () => world.write(`${name}.xz`, world.read(`${name}.xz`).fill(7, 500, 600))],
+    ['cut short', () => world.write(`${name}.xz`, world.read(`${name}.xz`).subarray(0, 500))],
+    ['lost', () => world.remove(`${name}.xz`)],
+  ])('whose compressed manifest was %s is told by an audit, and whole again when it is published again', async (how, harm) => {
+    await world.must(publish)
+    const whole = world.read(`${name}.xz`)
+    harm()
+    const audit = await world.psyblob('verify base-system --remote --key os.pub --remote repo')
+    // who lost it has the plain one
+    if (how === 'lost') expect(audit.code).toBe(0)
+    else expect(audit).toMatchObject({ code: 12, stdout: expect.stringContaining('/manifests/base-system/1.xz: changed') })
+    expect((await world.must(`${publish} --json`)).json).toMatchObject({ changed: false, serial: 1, bytes: { uploaded: whole.length } })
+    expect(world.read(`${name}.xz`).equals(whole)).toBe(true)
+    await world.must('verify base-system --remote --key os.pub --remote repo')
+    expect((await world.must(`${publish} --json`)).json).toMatchObject({ changed: false, bytes: { uploaded: 0 } })
+  })
 })
