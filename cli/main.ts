@@ -88,6 +88,8 @@ process.on('uncaughtException', (error) => {
   stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error.stack ?? String(error)}\n`)
   process.exit(exitBug)
 })
+// a promise that nobody keeps ends the process as well: never as if all were well
+process.exitCode = exitBug
 main(process.argv.slice(2))
   .catch((error: unknown) => {
     stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error instanceof Error ? error.stack : String(error)}\n`)

@@ -18,15 +18,27 @@ export class SortedEntries {
       this.#next++
       return expected
     }
+    const place = this.#placeOf(path)
+    const found = this.#entries[place]
+    this.#next = found?.path === path ? place + 1 : place
+    return found?.path === path ? found : undefined
+  }
+
+  /** The first one that lies below `path`. */
+  below(path: string): Entry | undefined {
+    const first = this.#entries[this.#placeOf(`${path}/`)]
+    return first?.path.startsWith(`${path}/`) === true ? first : undefined
+  }
+
+  /** Of the first one that is not before `path`. */
+  #placeOf(path: string): number {
     let [low, high] = [0, this.#entries.length]
     while (low < high) {
       const middle = (low + high) >> 1
       if (comparePaths((this.#entries[middle] as Entry).path, path) < 0) low = middle + 1
       else high = middle
     }
-    const found = this.#entries[low]
-    this.#next = found?.path === path ? low + 1 : low
-    return found?.path === path ? found : undefined
+    return low
   }
 
   has(path: string): boolean {

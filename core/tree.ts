@@ -29,13 +29,17 @@ export function checkTree({ name, serial, records }: Manifest, { allow = [], tar
   }
 }
 
-/** The first path that two releases for one root both have, folders of equal mode and owner aside. Both are in the order of manifests. */
+/**
+ * The first path that two releases for one root cannot both have: folders of equal mode and owner they may. Where one has a file or a link
+ * the other has nothing below. Both are in the order of manifests.
+ */
 export function sharedPath(one: readonly Entry[], two: readonly Entry[]): string | undefined {
-  const known = new SortedEntries(one)
-  return two.find((record) => {
+  const [known, others] = [new SortedEntries(one), new SortedEntries(two)]
+  const both = two.find((record) => {
     const other = known.get(record.path)
-    if (other === undefined) return false
+    if (other === undefined) return kindOf(record) !== 'directory' && known.below(record.path) !== undefined
     const isFolder = kindOf(record) === 'directory' && kindOf(other) === 'directory'
     return !isFolder || record.mod !== other.mod || record.uid !== other.uid || record.gid !== other.gid
-  })?.path
+  })
+  return (both ?? one.find((record) => kindOf(record) !== 'directory' && others.below(record.path) !== undefined))?.path
 }

@@ -162,7 +162,8 @@ async function auditXz(
     const packed = await remote.read(name, { limit: body.length, signal })
     if (packed === undefined || sameBytes(readXz(packed, body.length, name), body)) return []
   } catch (error) {
-    if (!isPsyblobError(error, 'corrupt', 'malformed', 'unavailable')) throw error
+    if (isPsyblobError(error, 'unavailable')) return [{ path: `/${name}`, problem: 'unreadable' }]
+    if (!isPsyblobError(error, 'corrupt', 'malformed')) throw error
   }
   return [{ path: `/${name}`, problem: 'changed' }]
 }

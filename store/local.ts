@@ -44,7 +44,12 @@ export class LocalStore {
 
   /** True when the manifest of that name lies here. It is not taken into memory, for it may be as large as 64 MiB. */
   hasManifest(product: string, serial: number, cid: CID): boolean {
-    return cidOfFile(this.manifestPath(product, serial)) === cid
+    const path = this.manifestPath(product, serial)
+    try {
+      return cidOfFile(path) === cid
+    } catch (error) {
+      throw translated(error, `reading ${path}`)
+    }
   }
 
   /** The signature goes first: a manifest that is there always has one. */

@@ -12,7 +12,6 @@ import {
   manifestComment,
   type PointedRelease,
   PsyblobError,
-  parseManifest,
   type Report,
   readXz,
   type SecretKey,
@@ -84,7 +83,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
   requireKeys(publisher, { product, channel })
   const start = await currentPointer(remote, { repo, channel, publisher })
   const pointed = start !== undefined && Object.hasOwn(start.pointer.products, product) ? start.pointer.products[product] : undefined
-  let current = pointed === undefined ? undefined : await publishedManifest(remote, product, pointed)
+  let current = pointed === undefined ? undefined : await publishedManifest(remote, product, { pointed, authority, report })
+  const place = current === undefined ? undefined : pointed
   const uploads = new Uploads(remote, { report, signal })
   const described = await describe(options, { uploads, current })
   const { records, tree } = described
@@ -103,7 +103,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const { version, expires } = start.pointer
     // a repository that lost blobs is mended by the same words
     const mended = await uploads.send({ hashed: true }).finally(() => described.close())
-    const packed = await restoreXz(remote, { product, serial: current.serial, compress: options.compress })
+    const packed = await restoreXz(remote, { product, pointed, compress: options.compress, report })
     const bytes = { total: current.size, uploaded: mended.bytes + packed }
     return {
       changed: false,
@@ -137,8 +137,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
         hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
       })
     }
-    const before = await newestRelease(remote, product, authority, pointed)
-    const serial = await freeSerial(remote, product, before?.serial ?? 0)
+    const before = await newestRelease(remote, product, authority, place)
+    const serial = await freeSerial(remote, product, Math.max(before?.serial ?? 0, pointed?.serial ?? 0))
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
     const created = formatTime(now)
     const body = formatManifest({ ...content, version: label, serial, previous: before?.manifest ?? null, created })
@@ -200,17 +200,30 @@ async function usableXz(body: Uint8Array, compress: PublishOptions['compress']):
 /** Puts a compressed manifest back that was lost or damaged; answers its bytes, 0 when it is as it was. */
 async function restoreXz(
   remote: RemoteWriter,
-  { product, serial, compress }: { readonly product: string; readonly serial: number; readonly compress: PublishOptions['compress'] },
+  {
+    product,
+    pointed,
+    compress,
+    report,
+  }: { readonly product: string; readonly pointed: PointedRelease } & Pick<PublishOptions, 'compress' | 'report'>,
 ): Promise<number> {
-  const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
-  if (body === undefined || body.length <= limits.compressedAbove) return 0
-  const name = documents.manifestXz(product, serial)
-  const there = await remote.read(name, { limit: limits.manifest })
-  if (there !== undefined && holds(there, body)) return 0
-  const xz = await usableXz(body, compress)
-  if (xz === undefined) return 0
-  await remote.replace(name, xz, there)
-  return xz.length
+  if (compress === undefined || pointed.size <= limits.compressedAbove) return 0
+  const name = documents.manifestXz(product, pointed.serial)
+  try {
+    const body = await remote.read(documents.manifest(product, pointed.serial), { limit: limits.manifest })
+    if (body === undefined || cidOf(blake3().digest(body)) !== pointed.manifest) return 0
+    const there = await remote.read(name, { limit: limits.manifest })
+    if (there !== undefined && holds(there, body)) return 0
+    const xz = await usableXz(body, compress)
+    if (xz === undefined) return 0
+    await remote.replace(name, xz, there)
+    return xz.length
+  } catch (error) {
+    // nodes do without it
+    if (!isPsyblobError(error, 'corrupt', 'malformed', 'unavailable')) throw error
+    report({ type: 'warning', text: `${name} was not looked at: ${error.message}` })
+    return 0
+  }
 }
 
 function holds(xz: Uint8Array, body: Uint8Array): boolean {
@@ -222,14 +235,27 @@ function holds(xz: Uint8Array, body: Uint8Array): boolean {
   }
 }
 
-/** The manifest that a pointer names, which vouches for it by its CID. */
-async function publishedManifest(remote: RemoteWriter, product: string, pointed: PointedRelease): Promise<Manifest> {
+type Trusted = { readonly pointed: PointedRelease; readonly authority: Authority } & Pick<PublishOptions, 'report'>
+
+/**
+ * The manifest that a pointer names, signed by whom it must be: who may sign pointers may be somebody else. Undefined, and told, when its
+ * signature is gone: what nobody signed is no release, and nothing is taken over from it.
+ */
+async function publishedManifest(
+  remote: RemoteWriter,
+  product: string,
+  { pointed, authority, report }: Trusted,
+): Promise<Manifest | undefined> {
+  const what = `manifest ${product}/${pointed.serial} of ${remote.label}`
   const body = await remote.read(documents.manifest(product, pointed.serial), { limit: limits.manifest })
-  if (body !== undefined && cidOf(blake3().digest(body)) === pointed.manifest)
-    return parseManifest(body, `manifest ${product}/${pointed.serial} of ${remote.label}`)
-  throw new PsyblobError('corrupt', `the pointer names ${product} ${pointed.serial}, but its manifest is not at ${remote.label}`, {
-    hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
-  })
+  if (body === undefined || cidOf(blake3().digest(body)) !== pointed.manifest)
+    throw new PsyblobError('corrupt', `the pointer names ${product} ${pointed.serial}, but its manifest is not at ${remote.label}`, {
+      hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
+    })
+  const signatures = await remote.read(documents.manifestSignature(product, pointed.serial), { limit: limits.minisig })
+  if (signatures !== undefined) return verifyManifest({ body, signatures }, knownBy(authority, product), what).manifest
+  report({ type: 'warning', text: `${what} has no signature beside it: the next release does not follow it` })
+  return undefined
 }
 
 type Placed = Pick<PointedRelease, 'serial' | 'manifest'>
@@ -247,13 +273,14 @@ async function newestRelease(
   remote: RemoteWriter,
   product: string,
   authority: Authority,
-  pointed: Placed | undefined,
+  /** One whose signature was verified. */
+  known: Placed | undefined,
 ): Promise<Placed | undefined> {
   const listed = (await readListing(remote))?.products[product]?.map((release) => release.serial) ?? []
   const highest = Math.max(1, ...listed)
   // the listing is a hint: it may be behind, or name what is not there
-  let newest = pointed !== undefined && pointed.serial >= highest ? pointed : await placeOf(remote, product, highest, authority)
-  newest ??= pointed
+  let newest = known !== undefined && known.serial >= highest ? known : await placeOf(remote, product, highest, authority)
+  newest ??= known
   for (let next = newest; next !== undefined; ) {
     newest = next
     next = await placeOf(remote, product, newest.serial + 1, authority)

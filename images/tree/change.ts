@@ -42,11 +42,20 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
   // what is not mounted now is a folder like any other
   const mounts = named.filter((mount) => root.isMount(mount))
   const { store, report, signal, run } = node
-  if (dryRun && (await readJournal(root.dir, component.name)) !== undefined)
+  if ((await readJournal(root.dir, component.name)) !== undefined) {
+    if (!dryRun)
+      throw new PsyblobError(
+        'conflict',
+        `another psyblob has begun to change ${component.name} in ${visible(root.dir)} and was cut short`,
+        {
+          hint: 'run the same command again: it finishes that first',
+        },
+      )
     report({
       type: 'warning',
       text: 'an apply was cut short and would be finished first: this is what would be done if nothing came of that',
     })
+  }
   // a release that is repaired is the one that is installed
   const before = only === undefined ? await beforeOf(node, component, options) : undefined
   const { isClaimed } = await checkAdmissible(node, component, { root, manifest })
@@ -79,6 +88,7 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
       manifest: release.cid,
       previous,
       postExec: isNews ? manifest['post-exec'] : null,
+      mounts: mounts.filter((mount) => plan.steps.some(({ path }) => path.startsWith(`${mount}/`))),
     }
     refuseChanged(plan, root)
     await writeJournal(root.dir, { header, steps: plan.steps })
@@ -126,6 +136,7 @@ async function takeMoved({ store }: Node, root: TreeRoot, wanted: ReadonlyMap<CI
 function refuseChanged({ looked }: TreePlan, root: TreeRoot): void {
   for (const { path, ino, ctimeMs } of looked) {
     const state = root.stateOf(path)
+    if (state === undefined && ino === null) continue
     if (state !== undefined && !('why' in state) && state.ino === ino && state.ctimeMs === ctimeMs) continue
     throw new PsyblobError('conflict', `${visible(path)} was changed meanwhile; nothing was changed by psyblob`, {
       hint: 'run the same command again: what was fetched stays',

@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  copyFileSync,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -13,6 +14,8 @@ import {
   openSync,
   renameSync,
   rmdirSync,
+  rmSync,
+  type Stats,
   unlinkSync,
 } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -26,6 +29,16 @@ import { TreeRoot } from './tree-root.ts'
 /** Not to be interrupted: what is begun here is finished here, or by the next run. */
 export async function commit({ header, steps }: Journal, options: Omit<StagingOptions, 'product' | 'signal'>): Promise<void> {
   const { root, mounts, run } = options
+  for (const mount of header.mounts) {
+    if (root.isMount(mount)) continue
+    throw new PsyblobError(
+      'conflict',
+      `nothing is mounted on ${visible(mount)} of ${visible(root.dir)}, where an apply has to be finished`,
+      {
+        hint: 'mount it, then run the same command again',
+      },
+    )
+  }
   // a way is good until the next is asked for: what is moved has two
   const other = new TreeRoot(root.dir, mounts)
   let forgetful = false
@@ -116,12 +129,40 @@ function save({ path, to }: Extract<Step, { do: 'save' }>, { root, other }: Root
   if (isThere(root, to)) return
   const state = root.stateOf(path)
   if (state === undefined || 'why' in state || !state.isFile()) return
-  linkSync(root.at(path), other.at(to))
+  try {
+    linkSync(root.at(path), other.at(to))
+  } catch (error) {
+    // some file systems have no second names, and all have only so many
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'ENOSYS')) throw error
+    copyBeside(root.at(path), to, { other, state })
+    return
+  }
   if ((state.mode & 0o6000) === 0) return
   // somebody who may write there may have put a link in its place: nothing is changed by name
   openAnd(root.at(to), constants.O_NONBLOCK, (fd) => {
     if (fstatSync(fd).ino === state.ino) fchmodSync(fd, state.mode & 0o1777)
   })
+}
+
+/** As a second name would be: whole or not at all, nobody's to run. */
+function copyBeside(from: string, to: string, { other, state }: { readonly other: TreeRoot; readonly state: Stats }): void {
+  const part = `${to}.part`
+  openAnd(from, constants.O_NONBLOCK, (fd) => {
+    if (fstatSync(fd).ino !== state.ino)
+      throw new PsyblobError('conflict', `${visible(to)} was changed meanwhile`, { hint: 'run the same command again' })
+    rmSync(other.at(part), { force: true })
+    copyFileSync(`/proc/self/fd/${fd}`, other.at(part), constants.COPYFILE_EXCL)
+  })
+  openAnd(other.at(part), constants.O_NONBLOCK, (fd) => {
+    try {
+      fchownSync(fd, state.uid, state.gid)
+      fchmodSync(fd, state.mode & 0o1777)
+    } catch (error) {
+      // a file system without owners
+      if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP')) throw error
+    }
+  })
+  renameSync(other.at(part), other.at(to))
 }
 
 function remove(root: TreeRoot, path: string): void {

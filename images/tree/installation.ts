@@ -38,6 +38,11 @@ export type TreeResult = TreeChange & {
 
 type Wish = Pick<ChangeOptions, 'installed' | 'mends' | 'only' | 'dryRun'>
 
+/** To be done before any link is read: what was begun decides what is installed. The store is held. */
+export async function finishBegun(node: Node, component: Component): Promise<void> {
+  await withTree(component, (root) => finish(node, component, root))
+}
+
 /** Does `work` with the store held, after what an earlier run began; how it ended is recorded under the name of `command`. */
 export async function working(
   node: Node,
@@ -50,8 +55,7 @@ export async function working(
   const started = performance.now()
   if (!dryRun) await prepareStore(node)
   return withStore(node, async () => {
-    // before any link is read: what was begun decides what is installed
-    if (!dryRun) await withTree(component, (root) => finish(node, component, root))
+    if (!dryRun) await finishBegun(node, component)
     const source = await openSource(node, component, path)
     try {
       const result = await work(source)

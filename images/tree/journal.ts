@@ -1,6 +1,6 @@
 // The journal of an apply: what is to be done to a tree, in order. While it lies there the tree is between two releases (spec/tree.md 5).
 import { lstat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import {
   type CID,
@@ -41,6 +41,8 @@ const header = v.strictObject({
   manifest: parsedBy(parseCid),
   previous: v.nullable(v.pipe(whole, v.minValue(1))),
   postExec: v.nullable(path),
+  /** On which something was mounted that the steps are about: without it they would be done to another file system. */
+  mounts: v.array(path),
 })
 
 export type Step = v.InferOutput<typeof step>
@@ -91,18 +93,23 @@ export async function readJournal(rootDir: string, product: string): Promise<Jou
 
 /** Throws `conflict` for a journal that somebody else put there: it says what is done with the rights of whoever finishes it. */
 async function refuseForeign(place: string): Promise<void> {
-  const state = await lstat(place).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw translated(error, `reading ${place}`)
-  })
-  if (state === undefined || (state.isFile() && state.uid === process.geteuid?.())) return
-  throw new PsyblobError('conflict', `${place} is of somebody else, and is not believed`, { hint: 'look at it, then move it away' })
+  // a link on the way would lead to what is meant for another root
+  const own = dirname(place)
+  for (const path of [place, own, dirname(own)]) {
+    const state = await lstat(path).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw translated(error, `reading ${path}`)
+    })
+    if (state === undefined) return
+    if ((path === place ? state.isFile() : state.isDirectory()) && state.uid === process.geteuid?.()) continue
+    throw new PsyblobError('conflict', `${path} is of somebody else, and is not believed`, { hint: 'look at it, then move it away' })
+  }
 }
 
 /** From here on there is no way back but forward. */
 export async function writeJournal(rootDir: string, { header: head, steps }: Journal): Promise<void> {
-  const { product, serial, manifest, previous, postExec } = head
-  const first = { psyblob: 'journal/1', product, serial, manifest, previous, postExec }
+  const { product, serial, manifest, previous, postExec, mounts } = head
+  const first = { psyblob: 'journal/1', product, serial, manifest, previous, postExec, mounts }
   const text = `${[first, ...steps].map((value) => JSON.stringify(value)).join('\n')}\n`
   await writeWhole(journalPath(rootDir, product), utf8Encode(text), 0o600)
 }

@@ -5,6 +5,9 @@ import { cidAt, kindOfState, linkTarget } from './inspection.ts'
 import type { Step } from './journal.ts'
 import { blockedError, type TreeRoot } from './tree-root.ts'
 
+/** What lies at a path; null: nothing. */
+export type Looked = { readonly path: string; readonly ino: number | null; readonly ctimeMs: number }
+
 export type ObstacleOptions = {
   readonly root: TreeRoot
   readonly before: SortedEntries
@@ -19,7 +22,7 @@ const savedEnding = '.psyblob-saved'
 export class Obstacles {
   /** What takes them away before anything is put in place. */
   readonly steps: Step[] = []
-  readonly looked: { path: string; ino: number; ctimeMs: number }[] = []
+  readonly looked: Looked[] = []
   readonly former: { path: string; cid: CID; size: number }[] = []
   readonly saved: { path: string; to: string }[] = []
   readonly #options: ObstacleOptions
@@ -37,6 +40,11 @@ export class Obstacles {
     this.looked.push({ path, ino, ctimeMs })
   }
 
+  /** Nobody may put anything there until we do. */
+  expectNothing(path: string): void {
+    if (!this.isGone(path)) this.looked.push({ path, ino: null, ctimeMs: 0 })
+  }
+
   /** Plans what becomes of the thing in the way of `record`; where a folder goes when that has to be the moment before. */
   clear(record: Entry, state: Stats, old: Entry | undefined): string | null | undefined {
     const { mends } = this.#options
@@ -48,6 +56,8 @@ export class Obstacles {
     if (found === 'directory') {
       this.#gone.add(path)
       if (this.#isOursAlone(path)) {
+        // it goes with all that is in it then
+        this.look(path, state)
         this.#keepBelow(path)
         return null
       }
@@ -90,6 +100,7 @@ export class Obstacles {
         )
       if (this.#taken.has(to) || this.#options.after.has(to) || this.#options.root.stateOf(to) !== undefined) continue
       this.#taken.add(to)
+      this.looked.push({ path: to, ino: null, ctimeMs: 0 })
       this.saved.push({ path, to })
       return to
     }
@@ -136,6 +147,8 @@ export class Obstacles {
     for (const name of readdirSync(this.#options.root.at(path))) {
       const child = `${path}/${name}`
       const old = this.#options.before.get(child)
+      const state = this.#options.root.stateOf(child)
+      if (state !== undefined && !('why' in state)) this.look(child, state)
       if (old !== undefined && kindOf(old) === 'directory') this.#keepBelow(child)
       else this.keepBlob(child, old?.bin ?? null)
     }

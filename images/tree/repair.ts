@@ -1,8 +1,8 @@
 // Repair: entries that are not as the installed release says are put in order.
 import { type Component, type Entry, isPsyblobError, PsyblobError, visible } from '../../core/mod.ts'
 import { fetchManifest, type VerifiedManifest } from '../../store/mod.ts'
-import { type Node, type Source, trustOf } from '../node.ts'
-import { accepted, install, type TreeResult, working } from './installation.ts'
+import { type Node, prepareStore, type Source, trustOf, withStore } from '../node.ts'
+import { accepted, finishBegun, install, type TreeResult, working } from './installation.ts'
 import { installedTree } from './tree.ts'
 
 /** Puts the entries at `paths` and below them, or all of the product, in order. Throws `not-found` for a path that no product here has. */
@@ -17,6 +17,12 @@ export async function repairTrees(
       hint: 'a product with "target":{"kind":"tree","root":"/"} is',
     })
   if (paths.length === 0) return [await repairTree(node, trees[0] as Component, { only: ['/'], ...options })]
+  if (!options.dryRun) {
+    await prepareStore(node)
+    await withStore(node, async () => {
+      for (const component of trees) await finishBegun(node, component)
+    })
+  }
   const owned = new Map<Component, string[]>()
   const installed = await installedOf(node, trees)
   for (const path of paths) {

@@ -15,16 +15,25 @@ const inHand = 2
 export class SecondAuditor {
   readonly #worker: Worker | undefined
   readonly #waiting: ((answer: AuditAnswer | undefined) => void)[] = []
+  /** Nobody answers any more: it could not start, has failed, or was told to end. */
+  #isGone = false
+  #hasEnded = false
 
   /** To be made before the manifest, of so many bytes, is read: the thread starts meanwhile. */
   constructor(task: AuditTask, manifestBytes: number) {
     if (program === undefined || manifestBytes < worthIt) return
-    this.#worker = new Worker(program, { workerData: task })
-    this.#worker.on('message', (answer: AuditAnswer) => this.#waiting.shift()?.(answer))
     // whoever waits does it alone
     const failed = () => {
+      this.#isGone = true
       for (const done of this.#waiting.splice(0)) done(undefined)
     }
+    try {
+      this.#worker = new Worker(program, { workerData: task })
+    } catch {
+      // no thread is to be had
+      return
+    }
+    this.#worker.on('message', (answer: AuditAnswer) => this.#waiting.shift()?.(answer))
     this.#worker.on('error', failed)
     this.#worker.on('exit', failed)
   }
@@ -38,18 +47,20 @@ export class SecondAuditor {
       for (let records = next(); records !== undefined; records = next()) {
         const answer = await this.#ask(records)
         if (answer !== undefined) found(answer)
-        else return alone(records)
+        else return this.#hasEnded ? undefined : alone(records)
       }
     }
-    if (this.#worker !== undefined) await Promise.all(Array.from({ length: inHand }, one))
+    if (this.#worker !== undefined && !this.#isGone) await Promise.all(Array.from({ length: inHand }, one))
   }
 
   async end(): Promise<void> {
+    this.#hasEnded = true
     await this.#worker?.terminate()
   }
 
   #ask(records: readonly Entry[]): Promise<AuditAnswer | undefined> {
     return new Promise((resolve) => {
+      if (this.#isGone) return resolve(undefined)
       this.#waiting.push(resolve)
       this.#worker?.postMessage(records)
     })

@@ -5,6 +5,7 @@ import type { Finding, Release } from '../../store/mod.ts'
 import { type Checked, wantedRelease } from '../check.ts'
 import type { Node } from '../node.ts'
 import type { Audit } from '../verify.ts'
+import type { AuditAnswer } from './audit-worker.ts'
 import { readJournal } from './journal.ts'
 import { auditRecord } from './record-audit.ts'
 import { SecondAuditor } from './second-auditor.ts'
@@ -51,18 +52,17 @@ async function auditTree(
   const look = (some: readonly Entry[]) => {
     for (const record of some) auditRecord(root, record, findings, onBytes)
   }
-  const beside = second.work(next, {
-    found: (answer) => {
-      findings.push(...answer.findings)
-      onBytes(answer.bytes)
-    },
-    alone: look,
-  })
-  for (let some = next(); some !== undefined; some = next()) {
-    look(some)
-    await turn()
+  const found = (answer: AuditAnswer) => {
+    findings.push(...answer.findings)
+    onBytes(answer.bytes)
   }
-  await beside
+  const first = async () => {
+    for (let some = next(); some !== undefined; some = next()) {
+      look(some)
+      await turn()
+    }
+  }
+  await Promise.all([second.work(next, { found, alone: look }), first()])
   signal?.throwIfAborted()
   return findings.sort((one, two) => comparePaths(one.path, two.path))
 }
@@ -77,8 +77,7 @@ export async function checkTreeProduct(
     const expected = withoutBytes(await wantedRelease(node, component, wanted))
     const { serial, version } = expected.manifest
     const current = await node.store.link(component.name, 'current')
-    // what is asked for mostly is what is installed: it need not be read twice
-    const installed = current === serial ? expected : await installedOrNone(node, component)
+    const installed = await installedOrNone(node, component, expected)
     const found = installed === undefined ? null : { serial: installed.manifest.serial, version: installed.manifest.version }
     const findings = await auditTree(root, expected.manifest, {
       second,
@@ -98,8 +97,8 @@ export async function checkTreeProduct(
   })
 }
 
-async function installedOrNone(node: Node, component: Component): Promise<Release | undefined> {
-  return installedTree(node, component).catch((error: unknown) => {
+async function installedOrNone(node: Node, component: Component, known: Release): Promise<Release | undefined> {
+  return installedTree(node, component, known).catch((error: unknown) => {
     if (isPsyblobError(error, 'corrupt')) return undefined
     throw error
   })

@@ -4,15 +4,15 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { type CID, type Entry, kindOf, type Manifest, SortedEntries } from '../../core/mod.ts'
 import { cidAt, looksWrong, wrongState } from './inspection.ts'
 import { mountFor, type Step } from './journal.ts'
-import { Obstacles } from './obstacles.ts'
+import { type Looked, Obstacles } from './obstacles.ts'
 import { blockedError, type TreeRoot } from './tree-root.ts'
 
 export type TreePlan = {
   readonly steps: readonly Step[]
   /** What is staged under the number that is its place here. */
   readonly staged: readonly Entry[]
-  /** What is there now of what will be replaced or removed: nobody may change it meanwhile. */
-  readonly looked: readonly { readonly path: string; readonly ino: number; readonly ctimeMs: number }[]
+  /** What is there now of what will be replaced or removed, and where nothing is: nobody may change it meanwhile. */
+  readonly looked: readonly Looked[]
   /** Files whose blobs the release before has and that will be replaced or removed, or that only change their owner. */
   readonly former: readonly { readonly path: string; readonly cid: CID; readonly size: number }[]
   /** Other people's files, and where they are kept. */
@@ -125,6 +125,7 @@ class Planner {
     const to = state === undefined ? undefined : this.#obstacles.clear(record, state, old)
     this.#makeWay(path)
     const { mod, uid, gid } = record
+    if (kindOf(record) !== 'directory' && state === undefined) this.#obstacles.expectNothing(path)
     if (kindOf(record) === 'directory') {
       this.#folders.push({ do: 'folder', path, mod, uid, gid })
       this.#made.add(path)
@@ -185,6 +186,8 @@ class Planner {
     else if (bin === null || (state.uid === uid && state.gid === gid && state.nlink === 1 && (mod & 0o6000) === 0))
       this.#rights.push({ do: 'rights', path, mod, uid, gid })
     else {
+      // somebody's own bytes, as many as ours: they are kept beside
+      if (isKnown && cidAt(root, path, this.#options.onBytes) !== bin.cid) return false
       // whoever has it open, or another name of it, must not get these rights over bytes of his own
       this.#obstacles.keepBlob(path, bin)
       this.#obstacles.look(path, state)

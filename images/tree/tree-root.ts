@@ -23,7 +23,7 @@ export class TreeRoot {
     try {
       this.dir = realpathSync(dir)
       const fd = openSync(this.dir, asFolder)
-      this.#root = { name: '', fd, mount: mountOf(fd) }
+      this.#root = { name: '', fd, mount: closingUnless(fd, () => mountOf(fd)) }
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR'))
         throw new PsyblobError('not-found', `no folder ${visible(dir)}`, {
@@ -114,10 +114,20 @@ export class TreeRoot {
         return { why: lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink() === true ? 'link' : 'no folder', at: path() }
       throw translated(error, `opening ${path()} of ${this.dir}`)
     }
-    const mount = mountOf(fd)
+    const mount = closingUnless(fd, () => mountOf(fd))
     if (mount === outer || this.#mounts.has(path())) return { name, fd, mount }
     closeSync(fd)
     return { why: 'mount', at: path() }
+  }
+}
+
+/** What `work` answers; when it throws, `fd` is closed. */
+function closingUnless<Result>(fd: number, work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    closeSync(fd)
+    throw error
   }
 }
 

@@ -11,6 +11,7 @@ import {
   PsyblobError,
   sharedPath,
   type TreeTarget,
+  treeFolder,
   visible,
 } from '../../core/mod.ts'
 import { lock, type Release, type VerifiedManifest, verifyInstalled } from '../../store/mod.ts'
@@ -116,22 +117,43 @@ export async function checkAdmissible(
     const theirRoot = await realpath(other.target.root).catch(() => undefined)
     const nesting = theirRoot === undefined ? undefined : nestingOf(root.dir, theirRoot)
     if (nesting === undefined) continue
-    const installed = await installedTree(node, other)
-    if (installed === undefined) continue
-    const theirs = nesting.seen(installed.manifest.records)
-    const path = sharedPath(manifest.records, theirs) ?? inTheWay(manifest, nesting.below)
+    const { below } = nesting
+    if (below !== undefined) {
+      refuseOwn(manifest, other, below)
+      // it is to stay, whether something is installed there or not
+      for (let end = below.length; end > 0; end = below.lastIndexOf('/', end - 1)) folders.add(below.slice(0, end))
+    }
+    const installed = await otherTree(node, other)
+    const theirs = installed === undefined ? [] : nesting.seen(installed.manifest.records)
+    const path = inTheWay(manifest, below) ?? sharedPath(manifest.records, theirs)
     if (path !== undefined) {
-      throw new PsyblobError(
-        'conflict',
-        `${component.name} ${manifest.serial} and ${other.name} ${installed.manifest.serial} both have ${visible(path)}`,
-        {
-          hint: 'one of the two publishers leaves it out, or the composition one of the two products',
-        },
-      )
+      const its = installed === undefined ? other.name : `${other.name} ${installed.manifest.serial}`
+      throw new PsyblobError('conflict', `${component.name} ${manifest.serial} and ${its} both have ${visible(path)}`, {
+        hint: 'one of the two publishers leaves it out, or the composition one of the two products',
+      })
     }
     for (const record of theirs) if (kindOf(record) === 'directory') folders.add(record.path)
   }
   return { isClaimed: (path) => folders.has(path) }
+}
+
+/** What is installed of another product of the composition. Throws `corrupt` with what mends it. */
+async function otherTree(node: Node, other: Component): Promise<Release | undefined> {
+  return installedTree(node, other).catch((error: unknown) => {
+    if (!isPsyblobError(error, 'corrupt')) throw error
+    throw new PsyblobError('corrupt', error.message, { cause: error, hint: `psyblob repair ${other.name} fetches its manifest again` })
+  })
+}
+
+/** Throws `untrusted` for what lies where psyblob keeps files of another product: its journal is believed. */
+function refuseOwn({ name, serial, records }: Manifest, { name: other, target }: Component, below: string): void {
+  const mounts = target.kind === 'tree' ? (target.mounts ?? []) : []
+  const own = ['', ...mounts].map((mount) => `${below}${mount}/${treeFolder}`)
+  const record = records.find(({ path }) => own.some((place) => path === place || path.startsWith(`${place}/`)))
+  if (record === undefined) return
+  throw new PsyblobError('untrusted', `${name} ${serial}: ${visible(record.path)} lies where psyblob keeps files of its own for ${other}`, {
+    hint: 'the publisher leaves it out',
+  })
 }
 
 /** The entry that another root would have to be replaced by. */

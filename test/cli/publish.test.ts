@@ -33,6 +33,22 @@ describe('publish', () => {
     expect(snapshot(world.path('repo'))).toBe(before)
   })
 
+  test('after a release that somebody else signed is refused, whatever the pointer says', async () => {
+    await world.must('key new thief --no-password')
+    await world.must('sign --key thief.key repo/manifests/os/1')
+    const before = snapshot(world.path('repo'))
+    expect(await world.psyblob('publish os r2 --remote repo --key os.key')).toMatchObject({ code: 12 })
+    expect(snapshot(world.path('repo'))).toBe(before)
+  })
+
+  test('after a release whose signature was lost says so, and follows nothing', async () => {
+    world.remove('repo/manifests/os/1.minisig')
+    const outcome = await world.must('publish os r2 --remote repo --key os.key --json')
+    expect(outcome.stderr).toContain('manifest os/1 of repo has no signature beside it')
+    expect(outcome.json.serial).toBe(2)
+    expect(JSON.parse(world.read('repo/manifests/os/2').toString().split('\n')[0] ?? '').previous).toBeNull()
+  })
+
   test('the next release links to the one before', async () => {
     const published = (await world.must('publish os r2 --remote repo --key os.key --version two --json')).json
     expect(published).toMatchObject({ changed: true, serial: 2, version: 'two' })

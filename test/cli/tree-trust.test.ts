@@ -1,5 +1,5 @@
 // What a tree leaves behind for others to misuse, and what becomes of one that was taken back.
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { isRoot, TreeWorld } from './tree-world.ts'
 
@@ -25,7 +25,15 @@ test('blobs in the store let nobody run or read what he may not', async () => {
 
 test.skipIf(!isRoot)('a journal or a folder of somebody else is not believed', async () => {
   await world.must('apply base --root root')
-  const journal = { psyblob: 'journal/1', product: 'base', serial: 1, manifest: `bafkr4i${'a'.repeat(52)}`, previous: null, postExec: null }
+  const journal = {
+    psyblob: 'journal/1',
+    product: 'base',
+    serial: 1,
+    manifest: `bafkr4i${'a'.repeat(52)}`,
+    previous: null,
+    postExec: null,
+    mounts: [],
+  }
   mkdirSync(world.inRoot('.psyblob/base'), { recursive: true })
   writeFileSync(
     world.inRoot('.psyblob/base/journal'),
@@ -42,6 +50,36 @@ test.skipIf(!isRoot)('a journal or a folder of somebody else is not believed', a
   // what somebody else made is removed with what was staged before, and made anew
   await world.must('apply base --root root')
   expect(existsSync(world.inRoot('.psyblob'))).toBe(false)
+})
+
+test.skipIf(!isRoot)('a journal that a link leads to is not believed', async () => {
+  await world.must('apply base --root root')
+  world.run('mkdir', ['-p', '-m', '700', 'other/.psyblob/base'])
+  world.write('other/.psyblob/base/journal', 'of another root\n')
+  symlinkSync(world.path('other/.psyblob'), world.inRoot('.psyblob'))
+  const outcome = await world.psyblob('apply base --root root')
+  expect(outcome).toMatchObject({ code: 11, stderr: expect.stringMatching(/\.psyblob is of somebody else, and is not believed/) })
+})
+
+test('a journal waits for what was mounted when it was written', async () => {
+  await world.must('apply base --root root')
+  const before = world.tree('root')
+  world.write('src/etc/conf', 'two\n')
+  await world.publish()
+  await world.must('refresh base --root root')
+  const manifest = (await world.must('show base --latest --root root --json')).json.manifest
+  const header = { psyblob: 'journal/1', product: 'base', serial: 2, manifest, previous: 1, postExec: null, mounts: ['/etc'] }
+  mkdirSync(world.inRoot('.psyblob/base'), { recursive: true, mode: 0o700 })
+  chmodSync(world.inRoot('.psyblob'), 0o700)
+  const step = { do: 'put', path: '/etc/conf', from: 0, at: '/etc' }
+  writeFileSync(world.inRoot('.psyblob/base/journal'), `${JSON.stringify(header)}\n${JSON.stringify(step)}\n`, { mode: 0o600 })
+  for (const command of ['apply base', 'repair /etc', 'rollback base'])
+    expect(await world.psyblob(`${command} --root root`)).toMatchObject({
+      code: 11,
+      stderr: expect.stringMatching(/nothing is mounted on \/etc .*\n {2}hint: mount it/),
+    })
+  expect(world.tree('root', (path) => path.startsWith('/.psyblob'))).toEqual(before)
+  expect((await world.must('status --root root --json')).json.tree).toMatchObject({ state: 'unfinished', serial: 1 })
 })
 
 test('a root that is not there is not made', async () => {
@@ -84,7 +122,7 @@ describe('an apply that was cut short when everything was staged', () => {
     await world.must('refresh base --root root')
     writeFileSync(world.inRoot('.psyblob/base/0'), '#!/bin/sh\necho two\n', { mode: 0o755 })
     const manifest = (await world.must('show base --latest --root root --json')).json.manifest
-    const header = { psyblob: 'journal/1', product: 'base', serial: 2, manifest, previous: 1, postExec: null }
+    const header = { psyblob: 'journal/1', product: 'base', serial: 2, manifest, previous: 1, postExec: null, mounts: [] }
     const step = { do: 'put', path: '/usr/bin/tool', from: 0, at: '' }
     writeFileSync(world.inRoot('.psyblob/base/journal'), `${JSON.stringify(header)}\n${JSON.stringify(step)}\n`, { mode: 0o600 })
   })

@@ -1,5 +1,21 @@
 // Files of a system as a product: applied whole, changed whole, what people changed is theirs.
-import { existsSync, lstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TreeWorld } from './tree-world.ts'
 
@@ -78,6 +94,86 @@ describe('apply', () => {
     expect(outcome.stdout).toContain("/etc/conf was somebody else's: kept as /etc/conf.psyblob-saved")
     expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('published anew\n')
     expect(readFileSync(world.inRoot('etc/conf.psyblob-saved'), 'utf8')).toBe('my own\n')
+  })
+
+  test('keeps beside what somebody changed without a change of its size when a release changes its owner', async () => {
+    await apply()
+    const [size] = [lstatSync(world.inRoot('etc/conf')).size]
+    writeFileSync(world.inRoot('etc/conf'), 'x'.repeat(size))
+    // a second name: rights are not changed in place then
+    linkSync(world.inRoot('etc/conf'), world.inRoot('etc/conf-too'))
+    chmodSync(world.path('src/etc/conf'), 0o600)
+    await world.publish()
+    const { json } = await apply()
+    expect(json.saved).toEqual([{ path: '/etc/conf', to: '/etc/conf.psyblob-saved' }])
+    expect(readFileSync(world.inRoot('etc/conf.psyblob-saved'), 'utf8')).toBe('x'.repeat(size))
+    expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('as published\n')
+  })
+
+  test('keeps beside a file that has as many names as it can have', async () => {
+    await apply()
+    writeFileSync(world.inRoot('etc/conf'), 'mine\n', { mode: 0o644 })
+    chmodSync(world.inRoot('etc/conf'), 0o4711)
+    mkdirSync(world.path('names'))
+    // ext4 allows 65,000; where there is no such limit nothing is shown, and nothing fails
+    try {
+      for (let name = 0; name < 65_100; name++) linkSync(world.inRoot('etc/conf'), world.path('names', String(name)))
+    } catch {}
+    world.write('src/etc/conf', 'two\n')
+    await world.publish()
+    expect((await apply()).json.saved).toEqual([{ path: '/etc/conf', to: '/etc/conf.psyblob-saved' }])
+    expect(readFileSync(world.inRoot('etc/conf.psyblob-saved'), 'utf8')).toBe('mine\n')
+    expect(lstatSync(world.inRoot('etc/conf.psyblob-saved')).mode & 0o7777).toBe(0o711)
+    expect(readFileSync(world.inRoot('etc/conf'), 'utf8')).toBe('two\n')
+    expect(readdirSync(world.inRoot('etc')).sort()).toEqual(['composition', 'conf', 'conf.psyblob-saved', 'secret'])
+  })
+
+  describe('while it fetches', () => {
+    let server: Server
+    let during: (() => void) | undefined
+    beforeEach(async () => {
+      server = createServer((incoming, response) => {
+        const path = world.path('repo', incoming.url ?? '')
+        if (!existsSync(path)) return response.writeHead(404).end()
+        if (incoming.url?.startsWith('/blobs/')) {
+          during?.()
+          during = undefined
+        }
+        return response.end(readFileSync(path))
+      })
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+      world.compose({ name: 'base', uris: [`http://127.0.0.1:${(server.address() as AddressInfo).port}/`] })
+      await apply()
+      world.write('src/usr/bin/more', 'more\n')
+      world.write('src/usr/bin/tool', '#!/bin/sh\necho two\n')
+      world.remove('src/usr/share/data')
+      symlinkSync('elsewhere', world.path('src/usr/share/data'))
+      writeFileSync(world.inRoot('etc/conf'), 'mine\n')
+      world.write('src/etc/conf', 'two\n')
+      await world.publish()
+    })
+    afterEach(() => new Promise((done) => server.close(done)))
+
+    test.each([
+      ['a file where a new one is to be', 'usr/bin/more'],
+      ['a file that is replaced', 'usr/bin/tool'],
+      ['something in a folder that a link replaces', 'usr/share/data/notes'],
+      ['something in place of what is in it', 'usr/share/data/twin'],
+      ['a file where another is to be kept', 'etc/conf.psyblob-saved'],
+    ])('%s that somebody writes is not lost: nothing is changed, and the next run goes on', async (_, path) => {
+      during = () => {
+        writeFileSync(world.inRoot(`${path}.new`), 'somebody’s\n')
+        renameSync(world.inRoot(`${path}.new`), world.inRoot(path))
+      }
+      const outcome = await world.psyblob('apply base --root root')
+      expect(outcome).toMatchObject({ code: 11, stderr: expect.stringMatching(/was changed meanwhile; nothing was changed by psyblob/) })
+      expect(readFileSync(world.inRoot(path), 'utf8')).toBe('somebody’s\n')
+      expect((await world.must('status --root root --json')).json.tree).toMatchObject({ state: 'release', serial: 1 })
+      const { saved } = (await apply()).json
+      const kept = saved.find((one: { path: string }) => `/${path}/`.startsWith(`${one.path}/`))
+      const rest = kept === undefined ? '' : `/${path}`.slice(kept.path.length)
+      expect(readFileSync(world.inRoot(kept === undefined ? path : `${kept.to}${rest}`), 'utf8')).toBe('somebody’s\n')
+    })
   })
 
   test('keeps what a release has no more and somebody changed, and names it', async () => {
@@ -248,6 +344,31 @@ test.each([
   await world.must('publish desktop desk --tree --remote repo --key os.key')
   await world.must('apply desktop --root root')
   await world.must('check current --root root')
+})
+
+test('what lies where psyblob keeps files of a product below is refused', async () => {
+  mkdirSync(world.inRoot('srv/desk'), { recursive: true })
+  world.compose({ name: 'base' }, { name: 'desktop', target: { kind: 'tree', root: '/srv/desk' } })
+  world.write('src/srv/desk/.psyblob/desktop/journal', 'a journal\n')
+  await world.publish()
+  await world.must('refresh base --root root')
+  const before = world.tree('root')
+  expect(await world.psyblob('apply base --root root')).toMatchObject({
+    code: 12,
+    stderr: expect.stringMatching(/\/srv\/desk\/\.psyblob.* lies where psyblob keeps files of its own for desktop/),
+  })
+  expect(world.tree('root')).toEqual(before)
+})
+
+test('the empty root of another product stays when a release has it no more', async () => {
+  mkdirSync(world.path('src/srv/desk'), { recursive: true })
+  await world.publish()
+  world.compose({ name: 'base' }, { name: 'desktop', target: { kind: 'tree', root: '/srv/desk' } })
+  await apply()
+  world.remove('src/srv')
+  await world.publish()
+  await apply()
+  expect(lstatSync(world.inRoot('srv/desk')).isDirectory()).toBe(true)
 })
 
 test('a root that would become a file is refused', async () => {
