@@ -3,11 +3,7 @@ import { isPsyblobError } from './errors.ts'
 import { Offsets } from './offsets.ts'
 import { readInodes } from './squashfs-inodes.ts'
 import { bigField, type Decompress, damaged, type ImageReader, MetadataStream, metadataBytes, readFields } from './squashfs-metadata.ts'
-
-/** By the number in the superblock, which begins at 1. */
-const compressors = ['gzip', 'lzma', 'lzo', 'xz', 'lz4', 'zstd'] as const
-
-export type Compressor = (typeof compressors)[number]
+import { type Compressor, readSuperblock, type Superblock, superblockBytes } from './squashfs-superblock.ts'
 
 export interface SquashfsReader extends ImageReader {
   /** How to undo `compressor`; undefined when nobody here knows. */
@@ -21,8 +17,6 @@ export type SquashfsLayout = {
   readonly ends: Float64Array
 }
 
-const superblockBytes = 96
-const magic = 0x73717368
 /** In the size of a data block: it is stored as it is. */
 const rawBit = 1 << 24
 const fragmentBytes = 16
@@ -60,41 +54,10 @@ async function readLayout(image: SquashfsReader, size: number): Promise<Squashfs
     return at + length
   }
   const inodes = new MetadataStream(image, { from: inodeTable, to: superblock.directoryTable, decompress, most: mostMetadata })
-  const found = await readInodes(inodes, blockSize, onBlock)
+  const found = await readInodes(inodes, blockSize, { block: onBlock })
   if (found !== superblock.inodes) throw damaged(`${found} inodes, it should have ${superblock.inodes}`)
   await readFragments(image, superblock, decompress, onBlock)
   return ends.count === 0 ? undefined : { start, ends: ends.sorted() }
-}
-
-type Superblock = {
-  readonly blockSize: number
-  readonly compressor: Compressor
-  readonly inodes: number
-  readonly fragments: number
-  readonly inodeTable: number
-  readonly directoryTable: number
-  readonly fragmentTable: number
-}
-
-async function readSuperblock(image: ImageReader, size: number): Promise<Superblock> {
-  const view = await readFields(image, 0, superblockBytes)
-  if (view.getUint32(0, true) !== magic) throw damaged('another magic number')
-  if (view.getUint16(28, true) !== 4 || view.getUint16(30, true) !== 0) throw damaged('not version 4.0')
-  const blockSize = view.getUint32(12, true)
-  const log = view.getUint16(22, true)
-  if (log < 12 || log > 20 || blockSize !== 2 ** log) throw damaged(`blocks of ${blockSize} bytes with a logarithm of ${log}`)
-  const compressor = compressors[view.getUint16(20, true) - 1]
-  if (compressor === undefined) throw damaged('an unknown compressor')
-  const used = bigField(view, 40)
-  const inodeTable = bigField(view, 64)
-  const directoryTable = bigField(view, 72)
-  const fragments = view.getUint32(16, true)
-  // without fragments there may be no table of them
-  const fragmentTable = fragments === 0 ? used : bigField(view, 80)
-  const ascending = [superblockBytes, inodeTable, directoryTable, fragmentTable, used, size]
-  if (ascending.some((offset, at) => at > 0 && offset < (ascending[at - 1] as number)))
-    throw damaged('its tables are not in order, or outside')
-  return { blockSize, compressor, inodes: view.getUint32(4, true), fragments, inodeTable, directoryTable, fragmentTable }
 }
 
 /** The fragment table: 64-bit offsets of metadata blocks, each with 512 entries of start and size. */
