@@ -66,7 +66,7 @@ describe('a release with a large manifest', () => {
     const audit = await world.psyblob('verify base-system --remote --key os.pub --remote repo')
     // who lost it has the plain one
     if (how === 'lost') expect(audit.code).toBe(0)
-    else expect(audit).toMatchObject({ code: 12, stdout: expect.stringContaining('/manifests/base-system/1.xz: changed') })
+    else expect(audit).toMatchObject({ code: 13, stdout: expect.stringContaining('/manifests/base-system/1.xz: changed') })
     expect((await world.must(`${publish} --json`)).json).toMatchObject({ changed: false, serial: 1, bytes: { uploaded: whole.length } })
     expect(world.read(`${name}.xz`).equals(whole)).toBe(true)
     await world.must('verify base-system --remote --key os.pub --remote repo')
