@@ -69,7 +69,7 @@ async function measureTreesAlone({ work, runs }: Options): Promise<void> {
   const images = join(work, 'images')
   const scratch = makeScratch(work)
   say('trees of two real releases')
-  await run(['bash', 'test/bench/images.sh', images])
+  await run(['bash', 'test/bench/images.sh', images, 'trees'])
   const trees = await measureTrees({ images, track: { runs, scratch, say } })
   const { local } = readMeasured(work)
   if (local === undefined) process.stdout.write(`${systemFiles(trees)}\n`)
