@@ -66,6 +66,11 @@ export class MetadataStream {
     return this.#to - this.#from
   }
 
+  /** Where the block that comes after those that were read begins in the image. */
+  get next(): number {
+    return this.#next
+  }
+
   /** Makes `count` bytes ready, at most 8 KiB; false when the stream has ended with less. */
   async fill(count: number): Promise<boolean> {
     while (this.left < count) {

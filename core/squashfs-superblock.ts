@@ -17,6 +17,8 @@ export type Superblock = {
   readonly inodeTable: number
   readonly directoryTable: number
   readonly fragmentTable: number
+  /** Of the table that comes right after the folders' names: where its list of blocks lies. */
+  readonly nextTable: number
 }
 
 /** Throws `malformed`. */
@@ -35,8 +37,10 @@ export async function readSuperblock(image: ImageReader, size: number): Promise<
   const fragments = view.getUint32(16, true)
   // without fragments there may be no table of them
   const fragmentTable = fragments === 0 ? used : bigField(view, 80)
+  const lookupTable = bigField(view, 88)
+  const nextTable = fragments > 0 ? fragmentTable : lookupTable < used ? lookupTable : bigField(view, 48)
   const ascending = [superblockBytes, inodeTable, directoryTable, fragmentTable, used, size]
   if (ascending.some((offset, at) => at > 0 && offset < (ascending[at - 1] as number)))
     throw damaged('its tables are not in order, or outside')
-  return { blockSize, compressor, inodes: view.getUint32(4, true), fragments, inodeTable, directoryTable, fragmentTable }
+  return { blockSize, compressor, inodes: view.getUint32(4, true), fragments, inodeTable, directoryTable, fragmentTable, nextTable }
 }
