@@ -68,8 +68,10 @@ export async function changeTree(node: Node, component: Component, root: TreeRoo
   const plan = await planTree({ root, mounts, before: before?.manifest, after: manifest, mends, only, isClaimed, onBytes, signal })
   const wanted = new Map(plan.staged.flatMap(({ bin }) => (bin === null ? [] : [[bin.cid, bin.size] as const])))
   const isNews = only === undefined && before?.cid !== release.cid
-  if (dryRun || (plan.steps.length === 0 && !isNews))
-    return outcome(plan, { before, options, fetched: dryRun ? await missingBytes(node, wanted) : 0 })
+  const isNothing = plan.steps.length === 0 && !isNews
+  // a run that was killed when all was done may have left its folder
+  if (isNothing && !dryRun) dropStage({ root, product: component.name, mounts: named })
+  if (dryRun || isNothing) return outcome(plan, { before, options, fetched: dryRun ? await missingBytes(node, wanted) : 0 })
   try {
     dropStage({ root, product: component.name, mounts: named })
     await keepFormer(plan, { root, store, signal })

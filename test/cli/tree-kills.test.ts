@@ -37,8 +37,11 @@ test('of which the next run makes the whole release', async () => {
     })
     const isCut = outcome.code === 137
     const now = world.tree('root', (path) => path.startsWith('/.psyblob'))
-    for (const [path, state] of Object.entries(now))
+    for (const [path, state] of Object.entries(now)) {
+      // a new folder is nobody's to enter until it has its owner and mode, which the next run sees to
+      if (old[path] === undefined && state === 'folder 700 0:0' && whole[path]?.startsWith('folder')) continue
       expect([path, [whole[path], old[path]]]).toEqual([path, expect.arrayContaining([state])])
+    }
     for (const path of Object.keys(one)) if (two[path] !== undefined) expect([path, now[path]]).toEqual([path, expect.anything()])
     const hasJournal = existsSync(world.inRoot('.psyblob/base/journal'))
     if (isCut && !hasJournal && JSON.stringify(now) === JSON.stringify(old)) {
