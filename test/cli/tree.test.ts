@@ -160,10 +160,13 @@ describe('apply', () => {
       ['something in a folder that a link replaces', 'usr/share/data/notes'],
       ['something in place of what is in it', 'usr/share/data/twin'],
       ['a file where another is to be kept', 'etc/conf.psyblob-saved'],
-    ])('%s that somebody writes is not lost: nothing is changed, and the next run goes on', async (_, path) => {
+      // neither its folder nor its name changes
+      ['bytes of what is in it', 'usr/share/data/large', true],
+    ])('%s that somebody writes is not lost: nothing is changed, and the next run goes on', async (_, path, inPlace = false) => {
       during = () => {
+        if (inPlace) return writeFileSync(world.inRoot(path), 'somebody’s\n')
         writeFileSync(world.inRoot(`${path}.new`), 'somebody’s\n')
-        renameSync(world.inRoot(`${path}.new`), world.inRoot(path))
+        return renameSync(world.inRoot(`${path}.new`), world.inRoot(path))
       }
       const outcome = await world.psyblob('apply base --root root')
       expect(outcome).toMatchObject({ code: 11, stderr: expect.stringMatching(/was changed meanwhile; nothing was changed by psyblob/) })
