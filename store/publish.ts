@@ -7,25 +7,23 @@ import {
   formatTime,
   isPsyblobError,
   limits,
-  type Manifest,
   type ManifestContent,
   manifestComment,
   type PointedRelease,
   PsyblobError,
   type Report,
-  readXz,
   type SecretKey,
   sameContent,
   utf8Encode,
 } from '../core/mod.ts'
-import { type Authority, knownBy } from './authority.ts'
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
+import { type Compress, restoreXz, usableXz } from './packed-manifest.ts'
+import { newestRelease, publishedManifest } from './published.ts'
 import { openPublisher, requireKeys, signRelease } from './publisher.ts'
 import { describe, type TreeCounts } from './release-content.ts'
 import type { RemoteWriter } from './remote.ts'
-import { currentPointer, list, readListing, repositoryName, signPointer } from './repository.ts'
-import { verifyManifest } from './signed.ts'
+import { currentPointer, list, repositoryName, signPointer } from './repository.ts'
 import { Uploads } from './uploads.ts'
 
 export type PublishOptions = {
@@ -52,8 +50,8 @@ export type PublishOptions = {
   readonly now: number
   /** Days until the pointer expires. */
   readonly days: number
-  /** Makes an .xz stream of bytes; undefined when this machine cannot. */
-  readonly compress?: ((bytes: Uint8Array) => Promise<Uint8Array | undefined>) | undefined
+  /** Without it, or where it cannot, large manifests lie plain only. */
+  readonly compress?: Compress | undefined
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -188,104 +186,6 @@ export async function publish(options: PublishOptions): Promise<Published> {
   } finally {
     await held.release()
   }
-}
-
-/** Compressed, if that makes it smaller and our own reader makes the same of it again: nothing is published that nodes would do without. */
-async function usableXz(body: Uint8Array, compress: PublishOptions['compress']): Promise<Uint8Array | undefined> {
-  const xz = await compress?.(body)
-  if (xz === undefined || xz.length >= body.length) return undefined
-  return holds(xz, body) ? xz : undefined
-}
-
-/** Puts a compressed manifest back that was lost or damaged; answers its bytes, 0 when it is as it was. */
-async function restoreXz(
-  remote: RemoteWriter,
-  {
-    product,
-    pointed,
-    compress,
-    report,
-  }: { readonly product: string; readonly pointed: PointedRelease } & Pick<PublishOptions, 'compress' | 'report'>,
-): Promise<number> {
-  if (compress === undefined || pointed.size <= limits.compressedAbove) return 0
-  const name = documents.manifestXz(product, pointed.serial)
-  try {
-    const body = await remote.read(documents.manifest(product, pointed.serial), { limit: limits.manifest })
-    if (body === undefined || cidOf(blake3().digest(body)) !== pointed.manifest) return 0
-    const there = await remote.read(name, { limit: limits.manifest })
-    if (there !== undefined && holds(there, body)) return 0
-    const xz = await usableXz(body, compress)
-    if (xz === undefined) return 0
-    await remote.replace(name, xz, there)
-    return xz.length
-  } catch (error) {
-    // nodes do without it
-    if (!isPsyblobError(error, 'corrupt', 'malformed', 'unavailable')) throw error
-    report({ type: 'warning', text: `${name} was not looked at: ${error.message}` })
-    return 0
-  }
-}
-
-function holds(xz: Uint8Array, body: Uint8Array): boolean {
-  try {
-    return Buffer.compare(readXz(xz, body.length, 'compressed manifest'), body) === 0
-  } catch (error) {
-    if (isPsyblobError(error)) return false
-    throw error
-  }
-}
-
-type Trusted = { readonly pointed: PointedRelease; readonly authority: Authority } & Pick<PublishOptions, 'report'>
-
-/**
- * The manifest that a pointer names, signed by whom it must be: who may sign pointers may be somebody else. Undefined, and told, when its
- * signature is gone: what nobody signed is no release, and nothing is taken over from it.
- */
-async function publishedManifest(
-  remote: RemoteWriter,
-  product: string,
-  { pointed, authority, report }: Trusted,
-): Promise<Manifest | undefined> {
-  const what = `manifest ${product}/${pointed.serial} of ${remote.label}`
-  const body = await remote.read(documents.manifest(product, pointed.serial), { limit: limits.manifest })
-  if (body === undefined || cidOf(blake3().digest(body)) !== pointed.manifest)
-    throw new PsyblobError('corrupt', `the pointer names ${product} ${pointed.serial}, but its manifest is not at ${remote.label}`, {
-      hint: `psyblob verify ${product} --remote --remote ${remote.label} shows what else is missing`,
-    })
-  const signatures = await remote.read(documents.manifestSignature(product, pointed.serial), { limit: limits.minisig })
-  if (signatures !== undefined) return verifyManifest({ body, signatures }, knownBy(authority, product), what).manifest
-  report({ type: 'warning', text: `${what} has no signature beside it: the next release does not follow it` })
-  return undefined
-}
-
-type Placed = Pick<PointedRelease, 'serial' | 'manifest'>
-
-async function placeOf(remote: RemoteWriter, product: string, serial: number, authority: Authority): Promise<Placed | undefined> {
-  const body = await remote.read(documents.manifest(product, serial), { limit: limits.manifest })
-  const signatures = await remote.read(documents.manifestSignature(product, serial), { limit: limits.minisig })
-  if (body === undefined || signatures === undefined) return undefined
-  const what = `manifest ${product}/${serial} of ${remote.label}`
-  return { serial, manifest: verifyManifest({ body, signatures }, knownBy(authority, product), what).cid }
-}
-
-/** The release with the highest serial, whatever its channel: the chain of a product is one. */
-async function newestRelease(
-  remote: RemoteWriter,
-  product: string,
-  authority: Authority,
-  /** One whose signature was verified. */
-  known: Placed | undefined,
-): Promise<Placed | undefined> {
-  const listed = (await readListing(remote))?.products[product]?.map((release) => release.serial) ?? []
-  const highest = Math.max(1, ...listed)
-  // the listing is a hint: it may be behind, or name what is not there
-  let newest = known !== undefined && known.serial >= highest ? known : await placeOf(remote, product, highest, authority)
-  newest ??= known
-  for (let next = newest; next !== undefined; ) {
-    newest = next
-    next = await placeOf(remote, product, newest.serial + 1, authority)
-  }
-  return newest
 }
 
 /** The first serial above `above` that nobody has begun to use: a crash may have left a signature or a manifest that no pointer names. */
