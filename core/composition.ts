@@ -13,6 +13,10 @@ const target = v.variant('kind', [
   v.strictObject({ kind: v.literal('esp'), esp: v.exactOptional(place) }),
   v.strictObject({ kind: v.literal('tree'), root: text, mounts: v.exactOptional(v.pipe(v.array(parsedBy(parsePath)), v.maxLength(64))) }),
 ])
+/** What decides how an update is come by: the least seconds, or the least bytes. */
+export const preferences = ['time', 'bytes'] as const
+export type Preference = (typeof preferences)[number]
+
 const component = v.strictObject({
   name: name('product'),
   key: text,
@@ -22,6 +26,7 @@ const component = v.strictObject({
   repo: v.exactOptional(name('repository')),
   compat: v.exactOptional(name('compat')),
   'post-exec': v.exactOptional(v.boolean()),
+  prefer: v.exactOptional(v.picklist(preferences)),
   allow: v.exactOptional(v.array(v.picklist(['setuid']))),
 })
 

@@ -22,7 +22,7 @@ const middleIndex = v.strictObject({ ...indexBlob, index: v.exactOptional(topInd
 const bin = v.strictObject({
   ...blob,
   index: v.exactOptional(v.strictObject({ ...indexBlob, index: v.exactOptional(middleIndex) })),
-  patches: v.exactOptional(v.pipe(v.array(v.strictObject({ from: cid, ...blob })), v.maxLength(16))),
+  patches: v.exactOptional(v.pipe(v.array(v.strictObject({ from: cid, ...blob })), v.maxLength(limits.patch.ofBlob))),
 })
 const entry = v.strictObject({
   path: parsedBy(parsePath),

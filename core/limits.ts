@@ -38,6 +38,28 @@ export const limits = {
   blob: 2 ** 43,
   /** A chunk index: 36 bytes a chunk, so about 60 GB at 8 KiB a chunk. */
   index: 256 * 1024 * 1024,
+  /** Of patches (spec/patch.md 7). */
+  patch: {
+    /** That one blob has. */
+    ofBlob: 16,
+    codecs: 16,
+    groups: 65_536,
+    /** What one encoder makes at once, and what one decoder undoes: a block of a kernel. One of squashfs is at most 1 MiB. */
+    piece: 8 * 1024 * 1024,
+    unit: 8 * 1024 * 1024,
+    /** Extents of the old blob that one unit is made from, and their bytes once they are unpacked. */
+    sources: 4096,
+    sourceBytes: 16 * 1024 * 1024,
+    sourceRaw: 32 * 1024 * 1024,
+    /** What is unpacked for a group that encodes `made` bytes. */
+    unpacked: (made: number) => 64 * made + 1024 * 1024,
+    /** What a group encodes, and each of its streams unpacked. */
+    groupMade: 16 * 1024 * 1024,
+    stream: 16 * 1024 * 1024,
+    /** All streams together, and all that is encoded, for a new blob of `size` bytes. */
+    streams: (size: number) => 2 * size + 1024 * 1024,
+    made: (size: number) => 8 * size + 16 * 1024 * 1024,
+  },
   redirects: 3,
   /** How far ahead of the last seen version a pointer may jump. */
   pointerLeap: 1_000_000,

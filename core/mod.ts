@@ -1,5 +1,7 @@
 // core: what things mean. No platform, clock, randomness or hash engine: they come in as arguments.
 
+export { bsdiff } from './bsdiff.ts'
+export { readBzImage } from './bzimage.ts'
 export { ChunkIndex, ChunkIndexBuilder, parseChunkIndex } from './chunk-index.ts'
 export { ChunkTable } from './chunk-table.ts'
 export { type ChunkerSizes, type Cutter, chunks, cut, defaultSizes, fastCdc, grown, growth } from './chunker.ts'
@@ -8,11 +10,14 @@ export {
   type Component,
   type EspTarget,
   type Place,
+  type Preference,
   parseComposition,
+  preferences,
   type SlotsTarget,
   type Target,
   type TreeTarget,
 } from './composition.ts'
+export type { Content, Packing, Piece, Span } from './content.ts'
 export type { RawVerify } from './ed25519.ts'
 export { type Entry, type EntryBlob, type EntrySource, type IndexBlob, indexesOf, isTree, kindOf, type Role } from './entry.ts'
 export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
@@ -35,6 +40,23 @@ export {
   pathTwin,
 } from './names.ts'
 export { nearest } from './nearest.ts'
+export {
+  formatPatchHead,
+  type Patch,
+  type PatchCodec,
+  type PatchGroup,
+  type PatchHead,
+  type PatchStream,
+  parsePatch,
+  parsePatchHead,
+  patchHeadBytes,
+  patchTableBytes,
+  readPatchCodecs,
+  type SourcePacking,
+  type StreamPacking,
+} from './patch.ts'
+export { applyGroup, type GroupContent, type GroupStreams, type PatchMachine, writeGroup } from './patch-group.ts'
+export { type GroupOutline, outline, type Source, type Step, type UnitOutline } from './patch-outline.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
 export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'
@@ -75,9 +97,12 @@ export { SortedEntries } from './sorted-entries.ts'
 export { readSquashfs, type SquashfsLayout, type SquashfsReader } from './squashfs.ts'
 export { defaultGroups, type GroupSizes, squashfsCutter } from './squashfs-cutter.ts'
 export type { Decompress } from './squashfs-metadata.ts'
+export { readSquashfsLevel } from './squashfs-options.ts'
+export { readSquashfsPieces } from './squashfs-pieces.ts'
 export type { Compressor } from './squashfs-superblock.ts'
 export { checkTree, sharedPath, treeFolder } from './tree.ts'
 export { checkTrustedComment, manifestComment, pointerComment, rootComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'
 export { visible, visibleJson } from './visible.ts'
 export { readXz } from './xz.ts'
+export { readZstdFrames } from './zstd-frames.ts'

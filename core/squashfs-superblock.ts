@@ -8,6 +8,7 @@ export type Compressor = (typeof compressors)[number]
 
 export const superblockBytes = 96
 const magic = 0x73717368
+const optionsFlag = 0x400
 
 export type Superblock = {
   readonly blockSize: number
@@ -17,6 +18,15 @@ export type Superblock = {
   readonly inodeTable: number
   readonly directoryTable: number
   readonly fragmentTable: number
+  /** Where the lists of the blocks of these tables lie; undefined when the image has none. */
+  readonly exportTable: number | undefined
+  readonly idTable: number
+  readonly ids: number
+  readonly xattrTable: number | undefined
+  /** Where the last table ends: what comes after it is padding. */
+  readonly used: number
+  /** Its compressor was given options, which lie in a metadata block right after the superblock. */
+  readonly hasOptions: boolean
   /** Of the table that comes right after the folders' names: where its list of blocks lies. */
   readonly nextTable: number
 }
@@ -42,5 +52,22 @@ export async function readSuperblock(image: ImageReader, size: number): Promise<
   const ascending = [superblockBytes, inodeTable, directoryTable, fragmentTable, used, size]
   if (ascending.some((offset, at) => at > 0 && offset < (ascending[at - 1] as number)))
     throw damaged('its tables are not in order, or outside')
-  return { blockSize, compressor, inodes: view.getUint32(4, true), fragments, inodeTable, directoryTable, fragmentTable, nextTable }
+  const [idTable, xattrTable] = [bigField(view, 48), bigField(view, 56)]
+  return {
+    blockSize,
+    compressor,
+    inodes: view.getUint32(4, true),
+    fragments,
+    inodeTable,
+    directoryTable,
+    fragmentTable,
+    exportTable: lookupTable < used ? lookupTable : undefined,
+    idTable,
+    ids: view.getUint16(26, true),
+    // all ones when there is none
+    xattrTable: xattrTable < used ? xattrTable : undefined,
+    used,
+    hasOptions: (view.getUint16(24, true) & optionsFlag) !== 0,
+    nextTable,
+  }
 }

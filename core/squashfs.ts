@@ -60,12 +60,12 @@ async function readLayout(image: SquashfsReader, size: number): Promise<Squashfs
   return ends.count === 0 ? undefined : { start, ends: ends.sorted() }
 }
 
-/** The fragment table: 64-bit offsets of metadata blocks, each with 512 entries of start and size. */
-async function readFragments(
+/** The fragment table: 64-bit offsets of metadata blocks, each with 512 entries of start and size. Throws `malformed`. */
+export async function readFragments(
   image: ImageReader,
   { fragments, directoryTable, fragmentTable }: Superblock,
   decompress: Decompress,
-  onBlock: (start: number, field: number) => number,
+  onBlock: (start: number, field: number) => void,
 ): Promise<void> {
   if (fragments === 0) return
   if (fragments > mostBlocks) throw damaged(`${fragments} fragments`)

@@ -1,0 +1,272 @@
+// One group of a patch: the steps that make a stretch of the new blob out of the old one (spec/patch.md 4 to 6).
+import { bspatch, type Triple } from './bsdiff.ts'
+import type { Piece } from './content.ts'
+import { limits } from './limits.ts'
+import type { Source, Step } from './patch-outline.ts'
+import { VarintReader, VarintWriter } from './varint.ts'
+import { packZeroRuns, ZeroRunReader } from './zero-runs.ts'
+
+/** Unpacked. */
+export type GroupStreams = { readonly control: Uint8Array; readonly differences: Uint8Array; readonly inserted: Uint8Array }
+
+const steps = ['copy', 'literal', 'unit', 'emit', 'emit metadata'] as const
+const metadataHeadBytes = 2
+const metadataRawBit = 0x8000
+/** How a source lies in the old blob: packed, only a part of it wanted, in the same piece as the one before it. */
+const isPacked = 1
+const isPart = 2
+const isSame = 4
+
+/** What a machine has to give for a patch. All of it may throw; the group is not used then. */
+export interface PatchMachine {
+  /** Size of the old blob. */
+  readonly size: number
+  /** Bytes of the old blob, exactly so many. Valid until the next call. */
+  read(at: number, length: number): Uint8Array
+  /** Undoes the packing of a piece that becomes `length` bytes. Valid until the next call. */
+  unpack(bytes: Uint8Array, length: number): Uint8Array
+  /** Encodes with the codec of that number, from 1 on. */
+  encode(codec: number, bytes: Uint8Array): Uint8Array
+  /** Takes the next bytes of the new blob. Valid until it returns. */
+  write(bytes: Uint8Array): void
+  /** Takes the next `length` bytes of the new blob, which are those of the old one at `from`. */
+  copy(from: number, length: number): void
+}
+
+/** A part of a piece of the old blob. */
+type Extent = {
+  readonly at: number
+  readonly stored: number
+  readonly raw: number
+  readonly isPacked: boolean
+  readonly isSame: boolean
+  readonly from: number
+  readonly length: number
+}
+
+/** Carries a group out: exactly `length` bytes are written, `made` bytes encoded. Throws `malformed`, and what the machine throws. */
+export function applyGroup(
+  { control, differences, inserted }: GroupStreams,
+  { length, made }: { readonly length: number; readonly made: number },
+  machine: PatchMachine,
+): void {
+  const reader = new VarintReader(control, 'patch')
+  const added = new ZeroRunReader(differences)
+  const literals = new VarintReader(inserted, 'patch')
+  let [written, worked] = [0, 0]
+  let [copied, sourced, unpacked] = [0, 0, 0]
+  let unit: { readonly bytes: Uint8Array; taken: number } | undefined
+  const write = (bytes: Uint8Array) => {
+    written += bytes.length
+    if (written > length) throw reader.refused(`more than ${length} bytes of a group`)
+    machine.write(bytes)
+  }
+  const old = (at: number, count: number): Uint8Array => {
+    if (at < 0 || at + count > machine.size) throw reader.refused('bytes outside of the old blob')
+    return machine.read(at, count)
+  }
+  while (!reader.isDone) {
+    const step = steps[reader.next()]
+    switch (step) {
+      case 'copy': {
+        const from = copied + reader.signed()
+        const count = reader.next()
+        copied = from + count
+        written += count
+        if (written > length) throw reader.refused(`more than ${length} bytes of a group`)
+        if (from < 0 || copied > machine.size) throw reader.refused('bytes outside of the old blob')
+        machine.copy(from, count)
+        break
+      }
+      case 'literal':
+        write(literals.take(reader.next()))
+        break
+      case 'unit': {
+        if (unit !== undefined && unit.taken < unit.bytes.length) throw reader.refused('a unit of which something is left')
+        if (reader.next() !== 0) throw reader.refused('a unit of an unknown kind')
+        const text = readSources()
+        const count = reader.next()
+        worked += count
+        if (count === 0 || count > limits.patch.unit || worked > made) throw reader.refused(`a unit of ${count} bytes`)
+        const triples = readTriples(count)
+        const sum = (pick: (triple: Triple) => number) => triples.reduce((all, triple) => all + pick(triple), 0)
+        const bytes = bspatch(
+          text,
+          { triples, differences: added.take(sum(({ add }) => add)), inserted: literals.take(sum(({ insert }) => insert)) },
+          count,
+        )
+        unit = { bytes, taken: 0 }
+        break
+      }
+      case 'emit':
+      case 'emit metadata': {
+        const codec = reader.next()
+        const count = reader.next()
+        if (unit === undefined || unit.taken + count > unit.bytes.length) throw reader.refused('more than its unit has')
+        if (count === 0 || count > limits.patch.piece) throw reader.refused(`a piece of ${count} bytes`)
+        const bytes = unit.bytes.subarray(unit.taken, unit.taken + count)
+        unit.taken += count
+        const stored = codec === 0 ? bytes : machine.encode(codec, bytes)
+        if (step === 'emit metadata') {
+          if (stored.length >= metadataRawBit) throw reader.refused('a metadata block that is too long')
+          const header = stored.length | (codec === 0 ? metadataRawBit : 0)
+          write(Uint8Array.of(header & 255, header >> 8))
+        }
+        write(stored)
+        break
+      }
+      default:
+        throw reader.refused('an unknown step')
+    }
+  }
+  if (written !== length || worked !== made || !literals.isDone || !added.isDone || (unit !== undefined && unit.taken < unit.bytes.length))
+    throw reader.refused(`expected ${length} bytes of a group, got ${written}, or something is left over`)
+
+  /** The old text of a unit: its sources one after the other, in the order of the old blob. */
+  function readSources(): Uint8Array {
+    const count = reader.next()
+    if (count > limits.patch.sources) throw reader.refused(`${count} sources`)
+    const list: Extent[] = []
+    let [total, raw] = [0, 0]
+    let last: Omit<Extent, 'from' | 'length'> | undefined
+    for (let number = 0; number < count; number++) {
+      const how = reader.next()
+      if (how === (isSame | isPart) && last !== undefined) last = { ...last, isSame: true }
+      else if (how <= (isPacked | isPart)) {
+        const skipped = number === 0 ? reader.signed() : reader.next()
+        const at = sourced + skipped
+        const stored = reader.next()
+        sourced = at + stored
+        last = { at, stored, raw: how & isPacked ? reader.next() : stored, isPacked: (how & isPacked) !== 0, isSame: false }
+        raw += last.raw
+        if (stored > limits.patch.piece || last.raw > limits.patch.piece) throw reader.refused('a source that is too long')
+      } else throw reader.refused('an unknown kind of source')
+      const [from, length] = how & isPart ? [reader.next(), reader.next()] : [0, last.raw]
+      if (from + length > last.raw) throw reader.refused('a source that is too long')
+      total += length
+      list.push({ ...last, from, length })
+    }
+    unpacked += raw
+    if (total > limits.patch.sourceBytes || raw > limits.patch.sourceRaw || unpacked > limits.patch.unpacked(made))
+      throw reader.refused('more sources than it may have')
+    const text = new Uint8Array(total)
+    let to = 0
+    let bytes = new Uint8Array(0)
+    for (const source of list) {
+      if (!source.isSame) {
+        bytes = old(source.at, source.stored) as Uint8Array<ArrayBuffer>
+        if (source.isPacked) bytes = machine.unpack(bytes, source.raw) as Uint8Array<ArrayBuffer>
+        if (bytes.length !== source.raw) throw reader.refused(`a source of ${bytes.length} bytes, it should have ${source.raw}`)
+      }
+      text.set(bytes.subarray(source.from, source.from + source.length), to)
+      to += source.length
+    }
+    return text
+  }
+
+  function readTriples(most: number): Triple[] {
+    const count = reader.next()
+    if (count > most) throw reader.refused(`${count} changes`)
+    const triples: Triple[] = []
+    let total = 0
+    for (let number = 0; number < count; number++) {
+      const [add, insert, seek] = [reader.next(), reader.next(), reader.signed()]
+      total += add + insert
+      if (total > most) throw reader.refused('more than its unit has')
+      triples.push({ add, insert, seek })
+    }
+    return triples
+  }
+}
+
+/** What a maker of patches has: the difference of each unit, and what is brought along. */
+export interface GroupContent {
+  /** Of a unit that is reached: how its bytes differ from its sources. */
+  difference(unit: Extract<Step, { do: 'unit' }>['unit']): {
+    readonly triples: readonly Triple[]
+    readonly differences: Uint8Array
+    readonly inserted: Uint8Array
+  }
+  /** Bytes of the new blob as they are. */
+  literal(at: number, length: number): Uint8Array
+  /** The codec that makes that piece: its number from 1 on. */
+  codec(piece: Piece): number
+}
+
+/** The streams of a group, and how many bytes it encodes. */
+export function writeGroup(outline: readonly Step[], content: GroupContent): GroupStreams & { readonly made: number } {
+  const control = new VarintWriter()
+  const inserted = new VarintWriter()
+  const differences: Uint8Array[] = []
+  let [copied, sourced, made] = [0, 0, 0]
+  for (const step of outline) {
+    switch (step.do) {
+      case 'copy':
+        control.put(steps.indexOf('copy'))
+        control.putSigned(step.from - copied)
+        control.put(step.length)
+        copied = step.from + step.length
+        break
+      case 'literal':
+        control.put(steps.indexOf('literal'))
+        control.put(step.length)
+        inserted.putBytes(content.literal(step.at, step.length))
+        break
+      case 'unit': {
+        const { sources, pieces } = step.unit
+        control.put(steps.indexOf('unit'))
+        control.put(0)
+        control.put(sources.length)
+        for (const [number, source] of sources.entries()) putSource(source, sources[number - 1])
+        const raw = pieces.reduce((sum, piece) => sum + piece.raw, 0)
+        control.put(raw)
+        made += raw
+        const difference = content.difference(step.unit)
+        control.put(difference.triples.length)
+        for (const { add, insert, seek } of difference.triples) {
+          control.put(add)
+          control.put(insert)
+          control.putSigned(seek)
+        }
+        differences.push(difference.differences.slice())
+        inserted.putBytes(difference.inserted)
+        break
+      }
+      case 'emit': {
+        const { piece } = step
+        control.put(steps.indexOf(piece.isMetadata ? 'emit metadata' : 'emit'))
+        control.put(piece.isPacked ? content.codec(piece) : 0)
+        control.put(piece.raw)
+      }
+    }
+  }
+  return { control: control.finish(), differences: packZeroRuns(joined(differences)), inserted: inserted.finish(), made }
+
+  function putSource({ piece, from, length }: Source, before: Source | undefined): void {
+    if (before?.piece === piece) control.put(isSame | isPart)
+    else {
+      const head = piece.isMetadata ? metadataHeadBytes : 0
+      const part = from !== 0 || length !== piece.raw
+      control.put((piece.isPacked ? isPacked : 0) | (part ? isPart : 0))
+      const skipped = piece.at + head - sourced
+      if (before === undefined) control.putSigned(skipped)
+      else control.put(skipped)
+      control.put(piece.length - head)
+      sourced = piece.at + piece.length
+      if (piece.isPacked) control.put(piece.raw)
+      if (!part) return
+    }
+    control.put(from)
+    control.put(length)
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}

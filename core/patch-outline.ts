@@ -1,0 +1,262 @@
+// What a patch has to say, before anybody looks at a byte of it: which pieces of the new blob are copied, which are made out of which old ones.
+import type { Content, Piece } from './content.ts'
+import { Counterparts } from './counterparts.ts'
+import { limits } from './limits.ts'
+
+/** Bytes of the old blob, of which a part is wanted once they are decompressed. */
+export type Source = {
+  readonly piece: Piece
+  /** Within its bytes before compression. */
+  readonly from: number
+  readonly length: number
+}
+
+/** Pieces that are made from the same sources. */
+export type UnitOutline = { readonly sources: readonly Source[]; readonly pieces: readonly Piece[] }
+
+/** One step of a group. Offsets and lengths in bytes. */
+export type Step =
+  /** Bytes of the old blob. */
+  | { readonly do: 'copy'; readonly from: number; readonly length: number }
+  /** Bytes of the new blob that the patch brings along. */
+  | { readonly do: 'literal'; readonly at: number; readonly length: number }
+  | { readonly do: 'unit'; readonly unit: UnitOutline }
+  /** The next piece of the unit. */
+  | { readonly do: 'emit'; readonly piece: Piece }
+
+export type GroupOutline = { readonly at: number; readonly length: number; readonly steps: readonly Step[] }
+
+export type OutlineOptions = {
+  readonly old: Content
+  readonly next: Content
+  /** Size of the new blob. */
+  readonly size: number
+  /** Where in the old blob the bytes of that piece lie, by its number; undefined when nowhere. */
+  readonly copies: readonly (number | undefined)[]
+  /** Pieces that cannot be made again, and are brought along as they are. */
+  readonly isLiteral: (piece: Piece) => boolean
+}
+
+/** Bytes, before compression. More of a unit finds more of what moved, and takes more time. */
+const unitBytes = 1024 * 1024
+const sourceBytes = 2.5 * 1024 * 1024
+/** Old files that are taken whole, not only around the same place. */
+const wholeFile = 1024 * 1024
+/** A group ends after so many bytes of units and of what is brought along. */
+const groupBytes = 4 * 1024 * 1024
+
+export function outline(options: OutlineOptions): readonly GroupOutline[] {
+  const { next, size, copies, isLiteral } = options
+  const builder = new Builder(options.old, next)
+  let at = 0
+  for (const [number, piece] of next.pieces.entries()) {
+    builder.literal(at, piece.at - at)
+    const from = copies[number]
+    if (from !== undefined) builder.copy(from, piece.length)
+    else if (isLiteral(piece)) builder.literal(piece.at, piece.length)
+    else builder.make(piece)
+    at = piece.at + piece.length
+  }
+  builder.literal(at, size - at)
+  return builder.finish(size)
+}
+
+type Range = { from: number; to: number }
+
+/** A unit that grows. */
+class Growing {
+  readonly pieces: Piece[] = []
+  readonly ranges = new Map<string, Range[]>()
+  raw = 0
+  sources = 0
+}
+
+class Builder {
+  readonly #files: OldFiles
+  readonly #sizes: ReadonlyMap<string, number>
+  readonly #groups: GroupOutline[] = []
+  #steps: Step[] = []
+  #begin = 0
+  #at = 0
+  /** Of the group: bytes that are made or brought along. */
+  #work = 0
+  #unit: Growing | undefined
+  /** Where among the steps it belongs. */
+  #unitStep = 0
+
+  constructor(old: Content, next: Content) {
+    this.#files = new OldFiles(old)
+    this.#sizes = sizesOf(next)
+  }
+
+  copy(from: number, length: number): void {
+    const last = this.#steps.at(-1)
+    if (last?.do === 'copy' && last.from + last.length === from)
+      this.#steps[this.#steps.length - 1] = { do: 'copy', from: last.from, length: last.length + length }
+    else this.#steps.push({ do: 'copy', from, length })
+    this.#at += length
+  }
+
+  literal(at: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      if (this.#work >= groupBytes && this.#unit === undefined) this.#endGroup()
+      const part = Math.min(length - done, groupBytes)
+      this.#literal(at + done, part)
+      done += part
+    }
+  }
+
+  #literal(at: number, length: number): void {
+    const last = this.#steps.at(-1)
+    if (last?.do === 'literal') this.#steps[this.#steps.length - 1] = { do: 'literal', at: last.at, length: last.length + length }
+    else this.#steps.push({ do: 'literal', at, length })
+    this.#at += length
+    this.#work += length
+    if (this.#work >= 2 * groupBytes) this.#endGroup()
+  }
+
+  make(piece: Piece): void {
+    const wanted = this.#files.around(piece, this.#sizes)
+    const unit = this.#unit
+    if (unit === undefined || unit.raw + piece.raw > unitBytes || unit.sources > sourceBytes) {
+      this.#endUnit()
+      if (this.#work >= groupBytes) this.#endGroup()
+      this.#unit = new Growing()
+      this.#unitStep = this.#steps.length
+    }
+    const growing = this.#unit as Growing
+    growing.pieces.push(piece)
+    growing.raw += piece.raw
+    for (const { path, from, to } of wanted) growing.sources += join(growing.ranges, path, { from, to })
+    this.#steps.push({ do: 'emit', piece })
+    this.#at += piece.length
+    this.#work += piece.raw
+  }
+
+  finish(size: number): readonly GroupOutline[] {
+    this.#endGroup()
+    if (this.#at !== size) throw new Error(`an outline of ${this.#at} bytes for a blob of ${size}`)
+    return this.#groups
+  }
+
+  #endUnit(): void {
+    const unit = this.#unit
+    if (unit === undefined) return
+    const sources = affordable(this.#files.sources(unit.ranges))
+    this.#steps.splice(this.#unitStep, 0, { do: 'unit', unit: { sources, pieces: unit.pieces } })
+    this.#unit = undefined
+  }
+
+  #endGroup(): void {
+    this.#endUnit()
+    if (this.#at > this.#begin) this.#groups.push({ at: this.#begin, length: this.#at - this.#begin, steps: this.#steps })
+    this.#steps = []
+    this.#begin = this.#at
+    this.#work = 0
+  }
+}
+
+/** Adds a range of a file to those that there are, and answers by how many bytes they grew. */
+function join(ranges: Map<string, Range[]>, path: string, range: Range): number {
+  const list = ranges.get(path) ?? []
+  ranges.set(path, list)
+  const last = list.at(-1)
+  if (last === undefined || range.from > last.to || range.from < last.from) {
+    if (list.some(({ from, to }) => range.from >= from && range.to <= to)) return 0
+    list.push({ ...range })
+    return range.to - range.from
+  }
+  const grown = Math.max(0, range.to - last.to)
+  last.to += grown
+  return grown
+}
+
+function sizesOf({ pieces }: Content): ReadonlyMap<string, number> {
+  const sizes = new Map<string, number>()
+  for (const { spans } of pieces)
+    for (const { path, from, length } of spans) if (path !== '') sizes.set(path, Math.max(sizes.get(path) ?? 0, from + length))
+  return sizes
+}
+
+/** As many of them as a unit may have: what is left out comes as new bytes. */
+function affordable(sources: readonly Source[]): readonly Source[] {
+  let unpacked = 0
+  let last: Piece | undefined
+  const end = sources.findIndex(({ piece }) => {
+    if (piece !== last) unpacked += piece.raw
+    last = piece
+    return unpacked > limits.patch.sourceRaw
+  })
+  return sources.slice(0, Math.min(limits.patch.sources, end < 0 ? sources.length : end))
+}
+
+type Extent = {
+  readonly piece: Piece /** In the file, and in the piece. */
+  readonly from: number
+  readonly at: number
+  readonly length: number
+}
+
+/** Where the files of the old blob lie. */
+class OldFiles {
+  readonly #extents = new Map<string, Extent[]>()
+  readonly #sizes: ReadonlyMap<string, number>
+  readonly #counterparts: Counterparts
+  readonly #margin: number
+
+  constructor(content: Content) {
+    this.#margin = content.margin
+    for (const piece of content.pieces) {
+      let at = 0
+      for (const { path, from, length } of piece.spans) {
+        if (path !== '') {
+          const list = this.#extents.get(path)
+          const extent = { piece, from, at, length }
+          if (list === undefined) this.#extents.set(path, [extent])
+          else list.push(extent)
+        }
+        at += length
+      }
+    }
+    for (const list of this.#extents.values()) list.sort((one, two) => one.from - two.from)
+    this.#sizes = sizesOf(content)
+    this.#counterparts = new Counterparts(this.#sizes)
+  }
+
+  /** What of old files may be like what that new piece holds. */
+  around(
+    { spans }: Piece,
+    sizes: ReadonlyMap<string, number>,
+  ): readonly { readonly path: string; readonly from: number; readonly to: number }[] {
+    return spans.flatMap(({ path, from, length }) => {
+      const old = path === '' ? undefined : this.#counterparts.of(path, sizes.get(path) ?? 0)
+      if (old === undefined) return []
+      const size = this.#sizes.get(old) ?? 0
+      if (size <= wholeFile) return [{ path: old, from: 0, to: size }]
+      const margin = this.#margin
+      return [{ path: old, from: Math.max(0, Math.min(from, size) - margin), to: Math.min(size, from + length + margin) }]
+    })
+  }
+
+  /** In the order of the old blob, each byte once. */
+  sources(ranges: ReadonlyMap<string, readonly Range[]>): readonly Source[] {
+    const found: Source[] = []
+    for (const [path, list] of ranges)
+      for (const range of list)
+        for (const { piece, from, at, length } of this.#extents.get(path) ?? []) {
+          const [begin, end] = [Math.max(from, range.from), Math.min(from + length, range.to)]
+          if (begin < end) found.push({ piece, from: at + begin - from, length: end - begin })
+        }
+    found.sort((one, two) => one.piece.at - two.piece.at || one.from - two.from)
+    const sources: Source[] = []
+    for (const source of found) {
+      const last = sources.at(-1)
+      if (last?.piece !== source.piece || last.from + last.length < source.from) sources.push(source)
+      else {
+        const length = Math.max(last.length, source.from + source.length - last.from)
+        sources[sources.length - 1] = { piece: last.piece, from: last.from, length }
+      }
+    }
+    return sources
+  }
+}
