@@ -1,6 +1,6 @@
 // Writes a release into a slot: plan, write, read back, seal, flip. Whenever the power goes, the machine boots the old release or the new one.
 import { join } from 'node:path'
-import { isPsyblobError, type Manifest, PsyblobError, parseManifest, type Report } from '../core/mod.ts'
+import { isPsyblobError, type Manifest, type Preference, PsyblobError, parseManifest, type Report } from '../core/mod.ts'
 import {
   type Authority,
   assemble,
@@ -10,10 +10,12 @@ import {
   type LocalStore,
   type Meter,
   type Mirrors,
+  partsOf,
   planRelease,
   readBack,
   type SeedFolder,
   type VerifiedManifest,
+  type Way,
 } from '../store/mod.ts'
 import type { Machine } from './machine.ts'
 import { type OpenSlot, otherSlot, type SlotName } from './slot.ts'
@@ -48,6 +50,7 @@ export type ApplyOptions = {
   /** Go through the whole of it even when the slot says that it holds the release, keeping what is right. */
   readonly repair?: boolean
   readonly activate: boolean
+  readonly prefer: Preference
   readonly dryRun: boolean
   readonly report: Report
   readonly signal?: AbortSignal | undefined
@@ -56,12 +59,14 @@ export type ApplyOptions = {
 /** One entry of the plan as it is printed: bytes, requests. */
 export type PlanLine = {
   readonly path: string
-  readonly how: EntryPlan['how']
+  readonly how: EntryPlan['how'] | 'patch'
   readonly size: number
   readonly fetch: number
   readonly reuse: number
   readonly write: number
   readonly requests: number
+  /** The ways to what is missing, with the seconds they would take; the one that is taken first. */
+  readonly ways: readonly Way[]
 }
 
 export type Applied = {
@@ -157,7 +162,7 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
   const seeds = await seedFolder(other)
   const dir = slot?.dir ?? machine.slots[target].label
   const parts = join(dir, workFolder)
-  const make = (frugal: boolean) =>
+  const make = ({ frugal = false, patches = true } = {}) =>
     planRelease({
       manifest: release.manifest,
       target: own,
@@ -170,18 +175,23 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
       frugal,
       // a repair leaves the slot what it says it is until it has everything, if there is room for that
       adopt: frugal || options.repair !== true,
+      prefer: options.prefer,
+      patches,
       report,
       signal,
     })
-  const plans = await make(false)
-  const cids = new Set(release.manifest.records.flatMap((record) => record.bin?.cid ?? []))
-  const free = (await freeBytes(dir)) + (await stalePartBytes(parts, cids))
-  const needed = await neededBytes(plans, parts)
+  let plans = await make()
+  const free = (await freeBytes(dir)) + (await stalePartBytes(parts, partsOf(plans)))
+  let needed = await neededBytes(plans, parts)
+  if (needed > free && plans.some((one) => one.how === 'chunks' && one.patch !== undefined)) {
+    plans = await make({ patches: false })
+    needed = await neededBytes(plans, parts)
+  }
   if (needed <= free) return { plans, removeFirst: [] }
   if (own === undefined) throw noSpace(machine.slots[target].label, needed - free, needed)
 
   // both releases do not fit beside each other: the old files make room, and are no seeds then
-  const frugal = await make(true)
+  const frugal = await make({ frugal: true, patches: false })
   const kept = new Set(
     frugal.filter((one) => one.how === 'keep' || (one.how === 'chunks' && one.adopt !== undefined)).map((one) => one.entry.path),
   )
@@ -240,7 +250,7 @@ async function install(options: ApplyOptions, { slot, other, holds }: Slots): Pr
     await beginWriting(dir)
   }
   if (!isBeside) await begin()
-  await dropParts(parts, new Set(manifest.records.flatMap((record) => record.bin?.cid ?? [])))
+  await dropParts(parts, partsOf(planned.plans))
   await removeStrays(dir, planned.removeFirst)
   const assembled = await assemble({ plans: planned.plans, parts, mirrors: options.mirrors, report, signal })
 
@@ -297,12 +307,13 @@ export function lineOf(one: EntryPlan): PlanLine {
   const cost = costOf(one)
   return {
     path: one.entry.path,
-    how: one.how,
+    how: one.how === 'chunks' && one.patch !== undefined ? 'patch' : one.how,
     size: one.entry.bin.size,
     fetch: cost.fetched,
     reuse: cost.reused,
     write: cost.written,
     requests: cost.requests,
+    ways: one.how === 'chunks' ? one.ways : [],
   }
 }
 

@@ -124,6 +124,9 @@ async function planFiles(
     keepIndexes: !dryRun,
     frugal: false,
     adopt: false,
+    prefer: 'time',
+    // files of a megabyte: chunks are there sooner
+    patches: false,
     report,
     signal,
   })

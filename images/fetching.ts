@@ -1,5 +1,5 @@
 // The parts of sync one by one: refresh, download, apply by name or by file.
-import { type Component, PsyblobError } from '../core/mod.ts'
+import { type Component, type Preference, PsyblobError } from '../core/mod.ts'
 import {
   checkManifestHeader,
   type Downloaded,
@@ -99,6 +99,8 @@ export type ApplyRequest = {
   readonly path: string | undefined
   readonly force: boolean
   readonly activate: boolean
+  /** As in `sync`. */
+  readonly prefer?: Preference | undefined
   readonly dryRun: boolean
 }
 
@@ -130,7 +132,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
         const slots = await contents(machine, component.name, trust.authority)
         const running = await runningSlot(machine, slots)
         const target = request.slot ?? (running === undefined ? 'a' : otherSlot(running))
-        const { force, activate, dryRun } = request
+        const { force, activate, prefer, dryRun } = request
         const applied = await apply({
           product: component.name,
           authority: trust.authority,
@@ -142,6 +144,7 @@ export async function applyProduct(node: Node, component: Component, request: Ap
           meter: source.meter,
           force,
           activate,
+          prefer: prefer ?? component.prefer ?? 'time',
           dryRun,
           report: node.report,
           signal: node.signal,

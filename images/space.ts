@@ -25,6 +25,8 @@ export async function neededBytes(plans: readonly EntryPlan[], parts: string): P
     if (plan.how === 'keep' || (plan.how === 'chunks' && plan.adopt !== undefined)) continue
     const left = plan.how === 'copy' ? 0 : await allocated(partPath(parts, plan.entry.bin.cid))
     needed += Math.max(0, plan.entry.bin.size - left) + fileOverhead
+    if (plan.how === 'chunks' && plan.patch !== undefined)
+      needed += Math.max(0, plan.patch.size - (await allocated(partPath(parts, plan.patch.cid)))) + fileOverhead
   }
   return needed
 }

@@ -1,5 +1,5 @@
 // Sync: choose the slot, apply. The one command an unattended node runs (spec/sync.md).
-import { type Component, isPsyblobError } from '../core/mod.ts'
+import { type Component, isPsyblobError, type Preference } from '../core/mod.ts'
 import { holdOf, knownOf, readState, type State, type VerifiedManifest } from '../store/mod.ts'
 import { type Applied, apply, refuseBooted } from './apply.ts'
 import { contents, fellBackFrom, follow, followSlots, hasFiles, runningSlot, slotContent } from './current.ts'
@@ -30,6 +30,8 @@ export type SyncOptions = {
   readonly activate: boolean
   /** A folder made by `download`, instead of the remotes. */
   readonly path: string | undefined
+  /** What decides; undefined: what the composition says, else the time. */
+  readonly prefer?: Preference | undefined
   /** Somebody wants to know whether a reboot is due. */
   readonly reboot: boolean
 }
@@ -75,7 +77,11 @@ async function recordSync(node: Node, { product, slot, serial, changed, activate
   else if (changed || activated) await recordAttempt(node, { what: 'sync', result: 'installed', product, slot, serial })
 }
 
-async function synchronise(node: Node, component: Component, { dryRun, force, activate, path, reboot }: SyncOptions): Promise<Synced> {
+async function synchronise(
+  node: Node,
+  component: Component,
+  { dryRun, force, activate, prefer, path, reboot }: SyncOptions,
+): Promise<Synced> {
   const started = performance.now()
   const { store, report, signal } = node
   const source = await openSource(node, component, path)
@@ -167,6 +173,7 @@ async function synchronise(node: Node, component: Component, { dryRun, force, ac
         meter: source.meter,
         force,
         activate,
+        prefer: prefer ?? component.prefer ?? 'time',
         dryRun,
         report,
         signal,

@@ -186,6 +186,7 @@ export async function repair(
           force: false,
           repair: true,
           activate: false,
+          prefer: component.prefer ?? 'time',
           dryRun: options.dryRun,
           report,
           signal,

@@ -6,6 +6,8 @@ import { flushFolder, makeFolder, readFull, translated, writeAll } from './files
 import { Following } from './following.ts'
 import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
+import { applyPatch } from './patches/apply-patch.ts'
+import type { PatchPlan } from './patches/offer.ts'
 import { type EntryPlan, partPath, rangesOf } from './plan.ts'
 import { pool } from './pool.ts'
 import { copyChunks } from './seed-copy.ts'
@@ -46,6 +48,7 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
   const begin: Job[] = []
   const copying: Job[] = []
   const rounds: (() => Promise<void>)[] = []
+  const turn = inTurn()
   try {
     for (const plan of plans) {
       if (plan.how !== 'chunks' && plan.how !== 'whole') continue
@@ -67,7 +70,7 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
         const { sources } = plan
         copying.push((signal) => copyChunks({ sources, file, tally, following, moved, signal }))
         const work = { plan, file, options, tally, following }
-        begin.push(...fetchRuns(work))
+        begin.push(...(plan.patch === undefined ? fetchRuns(work) : [applyJob({ ...work, patch: plan.patch, turn })]))
         rounds.push(() => finishChunks(work))
       }
     }
@@ -105,6 +108,39 @@ function fetchRuns(work: ChunkWork): readonly Job[] {
     }
   }
   return Array.from({ length: Math.min(connections, work.plan.runs.length) }, () => job)
+}
+
+/** Work that is done one after the other, whatever else goes on. */
+function inTurn(): <Value>(work: () => Promise<Value>) => Promise<Value> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const next = last.then(work)
+    last = next.catch(() => undefined)
+    return next
+  }
+}
+
+type PatchWork = ChunkWork & { readonly patch: PatchPlan; readonly turn: ReturnType<typeof inTurn> }
+
+/** A patch takes all threads of the machine: one at a time, while others are fetched. */
+function applyJob({ plan, patch, file, options, tally, following, turn }: PatchWork): Job {
+  return async (signal) => {
+    await applyPatch({
+      patch,
+      sources: plan.sources,
+      file,
+      part: partPath(options.parts, patch.cid),
+      mirrors: options.mirrors,
+      onFetch: (bytes) => tally.fetchPatch(bytes),
+      onChunk(bytes) {
+        tally.reuse(bytes)
+        following.wrote(bytes)
+      },
+      warn: (why) => options.report({ type: 'warning', text: `patch of ${plan.entry.path}: ${why}; chunks are fetched in its place` }),
+      turn,
+      signal,
+    })
+  }
 }
 
 function fetchRun({ plan, file, run, options, tally, following }: ChunkWork & { readonly run: Run }): Job {

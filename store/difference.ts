@@ -1,13 +1,23 @@
 // What changed between two releases, and what an update from one to the other would fetch.
-import { type ChunkIndex, type CID, type EntryBlob, indexesOf, parseChunkIndex, type Report, runBytes } from '../core/mod.ts'
+import {
+  type ChunkIndex,
+  type CID,
+  type EntryBlob,
+  indexesOf,
+  type Preference,
+  parseChunkIndex,
+  type Report,
+  runBytes,
+} from '../core/mod.ts'
 import { type IndexTree, indexTree } from './index-tree.ts'
 import { findPages, indexOf } from './indexes.ts'
-import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
+import { patchOffer } from './patches/offer.ts'
 import { rangesOf } from './plan.ts'
 import { ChunkSources } from './seeds.ts'
 import type { VerifiedManifest } from './signed.ts'
+import { estimate, isBetter, type Way } from './ways.ts'
 
 export type DifferenceLine = {
   readonly path: string
@@ -15,10 +25,12 @@ export type DifferenceLine = {
   readonly sizeBefore: number | null
   readonly sizeAfter: number | null
   /** How a node that has the old release gets this entry; null when there is nothing to get. */
-  readonly how: 'keep' | 'copy' | 'chunks' | 'whole' | null
+  readonly how: 'keep' | 'copy' | 'patch' | 'chunks' | 'whole' | null
   /** Bytes that it fetches for it, its chunk index included. */
   readonly fetch: number
   readonly requests: number
+  /** The ways to it, with the seconds they would take; the one that is taken first. */
+  readonly ways: readonly Way[]
 }
 
 export type Difference = { readonly lines: readonly DifferenceLine[]; readonly fetch: number; readonly requests: number }
@@ -26,6 +38,7 @@ export type Difference = { readonly lines: readonly DifferenceLine[]; readonly f
 export type DifferenceOptions = {
   readonly store: LocalStore
   readonly mirrors: Mirrors
+  readonly prefer: Preference
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -42,21 +55,21 @@ export async function difference(from: VerifiedManifest, to: VerifiedManifest, o
     const old = before.get(path)
     const now = after.get(path)
     const sizes = { path, sizeBefore: old?.bin?.size ?? null, sizeAfter: now?.bin?.size ?? null }
-    if (now === undefined) lines.push({ ...sizes, change: 'removed', how: null, fetch: 0, requests: 0 })
+    if (now === undefined) lines.push({ ...sizes, change: 'removed', how: null, fetch: 0, requests: 0, ways: [] })
     else if (old !== undefined && JSON.stringify({ ...old, bin: old.bin?.cid }) === JSON.stringify({ ...now, bin: now.bin?.cid }))
-      lines.push({ ...sizes, change: 'same', how: 'keep', fetch: 0, requests: 0 })
+      lines.push({ ...sizes, change: 'same', how: 'keep', fetch: 0, requests: 0, ways: [] })
     else {
       const cost =
         now.bin === null || blobs.has(now.bin.cid)
-          ? ({ how: 'copy', fetch: 0, requests: 0 } as const)
-          : await costOfEntry(now.bin, formerBlobs, indexes, options.mirrors.link)
+          ? ({ how: 'copy', fetch: 0, requests: 0, ways: [] } as const)
+          : await costOfEntry({ path, bin: now.bin }, { olds: formerBlobs, indexes, options })
       lines.push({ ...sizes, change: old === undefined ? 'added' : 'changed', ...cost })
     }
   }
   return { lines, fetch: lines.reduce((sum, line) => sum + line.fetch, 0), requests: lines.reduce((sum, line) => sum + line.requests, 0) }
 }
 
-type Cost = Pick<DifferenceLine, 'how' | 'fetch' | 'requests'>
+type Cost = Pick<DifferenceLine, 'how' | 'fetch' | 'requests' | 'ways'>
 
 /** The indexes of both releases, each read once. */
 class Indexes {
@@ -84,10 +97,18 @@ class Indexes {
   }
 }
 
-async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: Indexes, link: Link): Promise<Cost> {
+type CostOptions = { readonly olds: readonly EntryBlob[]; readonly indexes: Indexes; readonly options: DifferenceOptions }
+
+async function costOfEntry(
+  { path, bin }: { readonly path: string; readonly bin: EntryBlob },
+  { olds, indexes, options }: CostOptions,
+): Promise<Cost> {
+  const { mirrors, prefer, report, signal } = options
+  const { link } = mirrors
   const index = await indexes.of(bin)
   const tree = await indexes.tree(bin)
-  if (index === undefined || tree === undefined) return { how: 'whole', fetch: bin.size, requests: bin.size > 0 ? 1 : 0 }
+  const whole = estimate('whole', { bytes: bin.size, requests: bin.size > 0 ? 1 : 0 }, link.forecast)
+  if (index === undefined || tree === undefined) return { how: 'whole', fetch: bin.size, requests: whole.requests, ways: [whole] }
   const sources = new ChunkSources(index)
   sources.assumeZeros(0)
   const trees: IndexTree[] = []
@@ -100,7 +121,19 @@ async function costOfEntry(bin: EntryBlob, olds: readonly EntryBlob[], indexes: 
   const runs = rangesOf(sources, link)
   const bytes = runs.reduce((sum, run) => sum + runBytes(index, run), 0)
   const above = costOfIndex(tree, trees, link.gap)
-  return { how: 'chunks', fetch: above.fetch + bytes, requests: above.requests + runs.length }
+  const chunks = estimate('chunks', { bytes, requests: runs.length }, link.forecast)
+  const offer = await patchOffer(bin, {
+    mirrors,
+    fileOf: (cid) => (olds.some((old) => old.cid === cid) ? path : undefined),
+    gotOf: async () => 0,
+    missing: bytes,
+    warn: (why) => report({ type: 'warning', text: `no patch of ${path} is reckoned with: ${why}` }),
+    signal,
+  })
+  const isPatched = offer !== undefined && isBetter(offer.way, chunks, prefer)
+  const ways = offer === undefined ? [chunks, whole] : isPatched ? [offer.way, chunks, whole] : [chunks, offer.way, whole]
+  const [{ how, bytes: fetched, requests }] = ways as [Way, ...Way[]]
+  return { how, fetch: above.fetch + fetched, requests: above.requests + requests, ways }
 }
 
 /** What an index costs a node that has older ones: its missing pages, the pages of their index that are missing, and so on. */
@@ -124,7 +157,7 @@ export function blobsOf(release: VerifiedManifest): ReadonlyMap<CID, number> {
   const blobs = new Map<CID, number>()
   for (const { bin, ccs } of release.manifest.records) {
     if (bin !== null) blobs.set(bin.cid, bin.size)
-    for (const { cid, size } of indexesOf(bin)) blobs.set(cid, size)
+    for (const { cid, size } of [...indexesOf(bin), ...(bin?.patches ?? [])]) blobs.set(cid, size)
     if (ccs !== null) blobs.set(ccs.cid, ccs.size)
   }
   return blobs

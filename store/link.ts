@@ -14,6 +14,8 @@ const most = 8 * 1024 * 1024
 const longestRange = 8 * 1024 * 1024
 const shortestRange = 1024 * 1024
 const rangesEach = 4
+/** Enough for a guess, when there is nothing better. */
+const roughBytes = 128 * 1024
 /** A measurement of less says more of the beginning of connections than of the link. */
 const enoughBytes = 2 * 1024 * 1024
 const enoughRoundTrips = 6
@@ -28,6 +30,7 @@ export class Link {
   #since = 0
   #busy = 0
   #bytes = 0
+  #transfers = 0
 
   readonly #before: LinkFigures | undefined
 
@@ -52,6 +55,19 @@ export class Link {
     if (before === undefined || measured > 2 * before.roundTrip || measured < before.roundTrip / 2)
       return { roundTrip: measured, bandwidth: assumed }
     return before
+  }
+
+  /** What the time of a transfer is reckoned by: what was learnt before, else what was seen so far, however little. */
+  get forecast(): LinkFigures {
+    const { roundTrip, bandwidth } = this.#figures
+    const measured = this.bandwidth ?? (bandwidth === assumed ? this.#rough : undefined)
+    return { roundTrip, bandwidth: measured ?? bandwidth }
+  }
+
+  /** From a few small transfers, without the time in which they began. */
+  get #rough(): number | undefined {
+    const busy = this.#busy - this.#transfers * (this.#roundTrip ?? 0)
+    return this.#bytes < roughBytes || busy <= 0 ? undefined : (this.#bytes * 1000) / busy
   }
 
   /** Milliseconds from a question to the first byte of its answer, the shortest so far; undefined before the first answer. */
@@ -92,6 +108,7 @@ export class Link {
 
   /** A transfer begins. Its time counts until `end`. */
   begin(): void {
+    this.#transfers++
     if (this.#active++ === 0) this.#since = this.#now()
   }
 

@@ -151,10 +151,13 @@ export class Mirrors {
     }
   }
 
-  /** Brings the bytes from `sink.position` to `end`. Throws `unavailable`, or `corrupt` when nobody has the right ones. */
+  /**
+   * Brings the bytes from `sink.position` to `end`. Throws `unavailable`, or `corrupt` when nobody has the right ones. What `isSpare` may be
+   * missing, wrong or not to be had, and nobody is left for it: there is another way to what is in it.
+   */
   async fetch(
     cid: CID,
-    { size, end, signal }: ReadOptions & { readonly size: number; readonly end: number },
+    { size, end, signal, isSpare = false }: ReadOptions & { readonly size: number; readonly end: number; readonly isSpare?: boolean },
     sink: RangeSink,
   ): Promise<void> {
     const course: Course = { remote: undefined, tries: 0 }
@@ -195,6 +198,7 @@ export class Mirrors {
           // what begins anew each time has gained nothing
           gained: !isAlone && sink.position - from >= leastGain,
           ranged,
+          isSpare,
           others: this.#count(cid) > 1,
           signal,
         })
@@ -297,18 +301,18 @@ export class Mirrors {
       readonly gained: boolean
       /** It was asked for a range. */
       readonly ranged?: boolean
+      readonly isSpare?: boolean
       readonly others: boolean
       readonly signal: AbortSignal | undefined
     },
   ): Promise<void> {
-    const { remote, cid, course, gained, ranged = false, others, signal } = at
+    const { remote, cid, course, gained, ranged = false, isSpare = false, others, signal } = at
     signal?.throwIfAborted()
     if (!isPsyblobError(error, 'not-found', ...blame)) throw error
     if (this.#dropped.has(remote)) return
     if (error.code === 'not-found') {
       if (cid === undefined) throw error
-      this.#lacking.set(cid, (this.#lacking.get(cid) ?? new Set()).add(remote))
-      return
+      return this.#lacks(cid, remote)
     }
     if (error.code === 'unsupported' && ranged) {
       // several may learn it at the same time
@@ -317,6 +321,10 @@ export class Mirrors {
       this.#report({ type: 'trace', text: `${error.message}: whole blobs are read instead` })
       return
     }
+    if (isSpare && cid !== undefined && error.code !== 'unavailable') {
+      this.#report({ type: 'trace', text: `${error.message}: done without` })
+      return this.#lacks(cid, remote)
+    }
     if (error.code !== 'unavailable') return this.#drop(remote, error)
     const failures = (this.#failures.get(remote) ?? 0) + 1
     this.#failures.set(remote, failures)
@@ -324,9 +332,14 @@ export class Mirrors {
     course.remote = remote
     const pause = this.#pauses[course.tries++]
     // another remote is a better idea than the same one again, unless this one gave something
-    if (pause === undefined || (others && (!gained || failures >= patience))) return this.#drop(remote, error)
+    if (pause === undefined || (others && (!gained || failures >= patience)))
+      return isSpare && cid !== undefined ? this.#lacks(cid, remote) : this.#drop(remote, error)
     this.#report({ type: 'trace', text: `${error.message}; trying again in ${pause} ms` })
     await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) })
+  }
+
+  #lacks(cid: CID, remote: Remote): void {
+    this.#lacking.set(cid, (this.#lacking.get(cid) ?? new Set()).add(remote))
   }
 
   #drop(remote: Remote, error: PsyblobError): void {

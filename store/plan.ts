@@ -9,6 +9,7 @@ import {
   isPsyblobError,
   joinRuns,
   type Manifest,
+  type Preference,
   type Report,
   type Run,
   runBytes,
@@ -20,7 +21,9 @@ import { fileBytes } from './ingest.ts'
 import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
+import { type PatchPlan, patchOffer } from './patches/offer.ts'
 import { ChunkSources, type Seed } from './seeds.ts'
+import { estimate, isBetter, type Way } from './ways.ts'
 
 /** An entry that is a plain file. */
 export type FileEntry = Entry & { readonly bin: EntryBlob }
@@ -35,6 +38,10 @@ export type EntryPlan = { readonly entry: FileEntry } & (
       readonly runs: readonly Run[]
       /** The file that becomes the unfinished one: it holds this blob, damaged. */
       readonly adopt: string | undefined
+      /** What is missing is made by it first; what it does not make is fetched. */
+      readonly patch: PatchPlan | undefined
+      /** The ways there are, the one that is taken first. */
+      readonly ways: readonly Way[]
     }
   | { readonly how: 'whole' /** Bytes that an interrupted transfer left. */; readonly resume: number }
 )
@@ -62,12 +69,22 @@ export type PlanOptions = {
   readonly frugal: boolean
   /** A damaged file may be made into the new one, rather than copied from. */
   readonly adopt: boolean
+  readonly prefer: Preference
+  /** Without them less room is needed. */
+  readonly patches: boolean
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
 
 export function partPath(parts: string, cid: CID): string {
   return join(parts, `${cid}.part`)
+}
+
+/** The unfinished files that plans go on with or make. */
+export function partsOf(plans: readonly EntryPlan[]): ReadonlySet<CID> {
+  return new Set(
+    plans.flatMap((plan) => [plan.entry.bin.cid, ...(plan.how === 'chunks' && plan.patch !== undefined ? [plan.patch.cid] : [])]),
+  )
 }
 
 /** Bytes a plan's entry moves. */
@@ -81,19 +98,18 @@ export function costOf(plan: EntryPlan): EntryCost {
     case 'whole':
       return { fetched: size - plan.resume, reused: plan.resume, written: size - plan.resume, requests: size > plan.resume ? 1 : 0 }
     case 'chunks': {
-      const { sources, runs } = plan
+      const { sources, runs, patch, ways } = plan
       let missing = 0
       let inPlace = 0
       for (let chunk = 0; chunk < sources.index.count; chunk++) {
         if (sources.isMissing(chunk)) missing += sources.index.length(chunk)
         if (sources.isInPlace(chunk)) inPlace += sources.index.length(chunk)
       }
-      return {
-        fetched: runs.reduce((sum, run) => sum + runBytes(sources.index, run), 0),
-        reused: size - missing,
-        written: size - inPlace,
-        requests: runs.length,
-      }
+      const fetched =
+        patch === undefined
+          ? { fetched: runs.reduce((sum, run) => sum + runBytes(sources.index, run), 0), requests: runs.length }
+          : { fetched: ways[0]?.bytes ?? 0, requests: ways[0]?.requests ?? 0 }
+      return { ...fetched, reused: patch === undefined ? size - missing : size, written: size - inPlace }
     }
   }
 }
@@ -215,7 +231,47 @@ async function planChunks(
       if (!isPsyblobError(error, 'corrupt') && !hasCode(error, 'ENOENT')) throw error
     })
   }
-  return { how: 'chunks', entry, sources, runs: rangesOf(sources, options.mirrors.link), adopt }
+  const runs = rangesOf(sources, options.mirrors.link)
+  const plan = { how: 'chunks', entry, sources, runs, adopt } as const
+  return { ...plan, ...(await chooseWay(entry, { sources, runs, seeds, options })) }
+}
+
+type Choice = {
+  readonly sources: ChunkSources
+  readonly runs: readonly Run[]
+  readonly seeds: readonly Known[]
+  readonly options: PlanOptions
+}
+
+/** Which way what is missing is come by. A patch is taken only when what it is made from is here, byte for byte. */
+async function chooseWay(
+  { path, bin }: FileEntry,
+  { sources, runs, seeds, options }: Choice,
+): Promise<{ readonly patch: PatchPlan | undefined; readonly ways: readonly Way[] }> {
+  const { mirrors, parts, prefer, report, signal } = options
+  const { forecast } = mirrors.link
+  const missing = runs.reduce((sum, run) => sum + runBytes(sources.index, run), 0)
+  const chunks = estimate('chunks', { bytes: missing, requests: runs.length }, forecast)
+  const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
+  if (missing === 0) return { patch: undefined, ways: [] }
+  const warn = (why: string) => report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
+  const holder = (cid: CID) => seeds.find((known) => known.bin?.cid === cid && known.bin.size === known.size)
+  if (!options.patches) return { patch: undefined, ways: [chunks, whole] }
+  const offer = await patchOffer(bin, {
+    mirrors,
+    fileOf: (cid) => holder(cid)?.path,
+    gotOf: async (cid) => (await sizeOf(partPath(parts, cid))) ?? 0,
+    missing,
+    warn,
+    signal,
+  })
+  if (offer === undefined) return { patch: undefined, ways: [chunks, whole] }
+  const { patch, way } = offer
+  if (!isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
+  const old = holder(patch.from)
+  if (old !== undefined && (await cidOfFile(old.path, old.size, signal)) === patch.from) return { patch, ways: [way, chunks, whole] }
+  warn(`${old?.path ?? 'the old file'} is not what it was`)
+  return { patch: undefined, ways: [chunks, whole] }
 }
 
 /** What to ask for: the chunks that are nowhere here, joined and split as the link is. */

@@ -19,6 +19,8 @@ import {
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
 import { type Compress, restoreXz, usableXz } from './packed-manifest.ts'
+import { patchRecords, restorePatches } from './patches/publish-patches.ts'
+import type { CompressStream } from './patches/streams.ts'
 import { newestRelease, publishedManifest } from './published.ts'
 import { openPublisher, requireKeys, signRelease } from './publisher.ts'
 import { describe, type TreeCounts } from './release-content.ts'
@@ -52,6 +54,8 @@ export type PublishOptions = {
   readonly days: number
   /** Without it, or where it cannot, large manifests lie plain only. */
   readonly compress?: Compress | undefined
+  /** From how many releases before patches are made, and what packs them best. None: only those that are there already. */
+  readonly patches?: { readonly count: number; readonly compress: CompressStream | undefined } | undefined
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -68,6 +72,8 @@ export type Published = {
   readonly expires: string
   readonly bytes: { readonly total: number; readonly uploaded: number }
   readonly blobs: { readonly total: number; readonly uploaded: number }
+  /** How many were made, and their bytes. */
+  readonly patches: { readonly made: number; readonly bytes: number }
   /** How many there are of each kind; null when it is for slots. */
   readonly tree: TreeCounts | null
 }
@@ -102,7 +108,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
     // a repository that lost blobs is mended by the same words
     const mended = await uploads.send({ hashed: true }).finally(() => described.close())
     const packed = await restoreXz(remote, { product, pointed, compress: options.compress, report })
-    const bytes = { total: current.size, uploaded: mended.bytes + packed }
+    const patches = await restorePatches({ remote, current, compress: options.patches?.compress, report, signal })
+    const bytes = { total: current.size, uploaded: mended.bytes + packed + patches.bytes }
     return {
       changed: false,
       repo,
@@ -114,16 +121,32 @@ export async function publish(options: PublishOptions): Promise<Published> {
       pointerVersion: version,
       expires,
       bytes,
-      blobs: { total: uploads.count, uploaded: mended.blobs },
+      blobs: { total: uploads.count, uploaded: mended.blobs + patches.blobs },
+      patches: { made: 0, bytes: 0 },
       tree,
     }
   }
 
-  // of a hundred thousand entries: nothing more is asked of them
-  current = undefined
   report({ type: 'step', step: 'upload' })
   const uploaded = await uploads.send({ hashed: false }).finally(() => described.close())
   signal?.throwIfAborted()
+  const patched =
+    current === undefined || pointed === undefined || tree !== null
+      ? { records, made: 0, bytes: 0 }
+      : await patchRecords(records, {
+          product,
+          remote,
+          current,
+          pointed,
+          authority,
+          count: 0,
+          compress: undefined,
+          ...options.patches,
+          report,
+          signal,
+        })
+  // of a hundred thousand entries: nothing more is asked of them
+  current = undefined
 
   report({ type: 'step', step: 'sign' })
   // a manifest must not be there before it is known that its pointer will be: one publisher at a time from here on
@@ -139,7 +162,14 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const serial = await freeSerial(remote, product, Math.max(before?.serial ?? 0, pointed?.serial ?? 0))
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
     const created = formatTime(now)
-    const body = formatManifest({ ...content, version: label, serial, previous: before?.manifest ?? null, created })
+    const body = formatManifest({
+      ...content,
+      records: patched.records,
+      version: label,
+      serial,
+      previous: before?.manifest ?? null,
+      created,
+    })
     const cid = cidOf(blake3().digest(body))
     const trustedComment = manifestComment({ repo, name: product, serial }, cid)
     const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment })
@@ -168,7 +198,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
     })
     await remote.tidy()
     const expires = formatTime(now + options.days * 24 * 60 * 60 * 1000)
-    const bytes = { total: size, uploaded: uploaded.bytes }
+    const bytes = { total: size, uploaded: uploaded.bytes + patched.bytes }
     return {
       changed: true,
       repo,
@@ -180,7 +210,8 @@ export async function publish(options: PublishOptions): Promise<Published> {
       pointerVersion: version,
       expires,
       bytes,
-      blobs: { total: uploads.count, uploaded: uploaded.blobs },
+      blobs: { total: uploads.count + patched.made, uploaded: uploaded.blobs + patched.made },
+      patches: { made: patched.made, bytes: patched.bytes },
       tree,
     }
   } finally {

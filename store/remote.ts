@@ -50,6 +50,8 @@ export interface RemoteWriter extends Remote {
   stage(path: string): Promise<Staged>
   /** Stores a document if what lies there now equals `expected` (undefined: nothing lies there), else `conflict`. */
   replace(name: DocumentName, bytes: Uint8Array, expected: Uint8Array | undefined): Promise<void>
+  /** The file that the blob is, for whoever reads all over it and changes nothing. */
+  fileOf(cid: CID): string
   /** The names of its channels, in order. */
   channels(): Promise<readonly string[]>
   /** Keeps other publishers of this machine away until it is released. Throws `conflict` when one is at work. */

@@ -1,21 +1,25 @@
-// Undoes the compression of squashfs metadata. Each package is loaded when an image needs it; without it the image is cut like any other file.
+// Undoes the compression of what lies in a squashfs image. Each package is loaded when an image needs it; without it the image is cut like any other file.
 import { inflateSync } from 'node:zlib'
 import type { Compressor, Decompress } from '../core/mod.ts'
 import { decompressLzo } from './lzo.ts'
 import { xzSize } from './xz-size.ts'
 
-/** No metadata block is longer once decompressed: codecs are asked for no more, and those that cannot be told are asked after a look. */
-const limit = 8192
+/** No metadata block is longer once decompressed. */
+const metadataLimit = 8192
 
-const codecs: Readonly<Record<Compressor, () => Promise<Decompress>>> = {
-  gzip: async () => (bytes) => inflateSync(bytes, { maxOutputLength: limit }),
-  lzo: async () => (bytes) => decompressLzo(bytes, limit),
+/** Undoes a block that becomes at most `limit` bytes: codecs are asked for no more, and those that cannot be told are asked after a look. */
+export type Unpack = (bytes: Uint8Array, limit: number) => Uint8Array
+
+const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
+  gzip: async () => (bytes, limit) => inflateSync(bytes, { maxOutputLength: limit }),
+  lzo: async () => decompressLzo,
   lz4: async () => {
     const { uncompressSync } = (await import('lz4-napi')).default
     // the package wants the size before the block, and makes room for so much and no more
-    const sized = new Uint8Array(4 + limit)
-    new DataView(sized.buffer).setUint32(0, limit, true)
-    return (bytes) => {
+    let sized = new Uint8Array(0)
+    return (bytes, limit) => {
+      if (sized.length < 4 + Math.max(limit, bytes.length)) sized = new Uint8Array(4 + Math.max(limit, bytes.length))
+      new DataView(sized.buffer).setUint32(0, limit, true)
       sized.set(bytes, 4)
       return uncompressSync(sized.subarray(0, 4 + bytes.length))
     }
@@ -24,31 +28,39 @@ const codecs: Readonly<Record<Compressor, () => Promise<Decompress>>> = {
     const { ZSTDDecoder } = await import('zstddec')
     const decoder = new ZSTDDecoder()
     await decoder.init()
-    return (bytes) => decoder.decode(bytes, limit)
+    return (bytes, limit) => decoder.decode(bytes, limit)
   },
   xz: async () => {
     const { xz } = (await import('@napi-rs/lzma')).default
-    return (bytes) => xz.decompressSync(bounded(bytes, xzSize(bytes)))
+    return (bytes, limit) => xz.decompressSync(bounded(bytes, { size: xzSize(bytes), limit }))
   },
   lzma: async () => {
     const { lzma } = (await import('@napi-rs/lzma')).default
     // properties and the size of the dictionary, then the size
-    return (bytes) =>
-      lzma.decompressSync(bounded(bytes, Number(new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(5, true))))
+    return (bytes, limit) => {
+      const size = Number(new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(5, true))
+      return lzma.decompressSync(bounded(bytes, { size, limit }))
+    }
   },
 }
 
-function bounded(bytes: Uint8Array, size: number): Uint8Array {
+function bounded(bytes: Uint8Array, { size, limit }: { readonly size: number; readonly limit: number }): Uint8Array {
   if (size > limit) throw new RangeError(`it becomes ${size} bytes`)
   return bytes
 }
 
-/** The codec for `compressor`: from a metadata block as stored to its at most 8 KiB. Undefined when this machine has none. */
-export async function squashfsCodec(compressor: Compressor): Promise<Decompress | undefined> {
+/** What undoes blocks of `compressor`. Undefined when this machine has nothing that does. */
+export async function squashfsUnpacker(compressor: Compressor): Promise<Unpack | undefined> {
   try {
     return await codecs[compressor]()
   } catch {
     // no prebuilt binary for this platform, or not installed
     return undefined
   }
+}
+
+/** The codec for `compressor`: from a metadata block as stored to its at most 8 KiB. Undefined when this machine has none. */
+export async function squashfsCodec(compressor: Compressor): Promise<Decompress | undefined> {
+  const unpack = await squashfsUnpacker(compressor)
+  return unpack === undefined ? undefined : (bytes) => unpack(bytes, metadataLimit)
 }

@@ -8,6 +8,7 @@ export class Tally {
   readonly #total: number
   #reused = 0
   #fetched = 0
+  #patches = 0
 
   constructor(plans: readonly EntryPlan[], report: Report) {
     this.#report = report
@@ -21,6 +22,12 @@ export class Tally {
     this.tell()
   }
 
+  /** Of a patch: what comes is not yet anything of the release. */
+  fetchPatch(bytes: number): void {
+    this.#patches += bytes
+    this.tell()
+  }
+
   fetch(bytes: number): void {
     this.#fetched += bytes
     this.tell()
@@ -28,6 +35,6 @@ export class Tally {
 
   tell(): void {
     const done = Math.min(this.#total, this.#reused + this.#fetched)
-    this.#report({ type: 'bytes', done, total: this.#total, fetched: this.#fetched, reused: this.#reused })
+    this.#report({ type: 'bytes', done, total: this.#total, fetched: this.#fetched + this.#patches, reused: this.#reused })
   }
 }

@@ -40,7 +40,12 @@ const aside = `${root}node_modules/.cache/psyblob-${process.pid}`
 mkdirSync(`${root}node_modules/.cache`, { recursive: true })
 await build({
   absWorkingDir: root,
-  entryPoints: { psyblob: 'cli/main.ts', 'chunk-worker': 'store/chunk-worker.ts', 'audit-worker': 'images/tree/audit-worker.ts' },
+  entryPoints: {
+    psyblob: 'cli/main.ts',
+    'chunk-worker': 'store/chunk-worker.ts',
+    'patch-worker': 'store/patches/patch-worker.ts',
+    'audit-worker': 'images/tree/audit-worker.ts',
+  },
   outdir: aside,
   bundle: true,
   splitting: true,
@@ -48,7 +53,7 @@ await build({
   platform: 'node',
   target: 'node20',
   plugins: [undici, raw],
-  external: ['@bokuweb/zstd-wasm', '@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'lz4-napi', 'postject'],
+  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'lz4-napi', 'postject', 'zstd-wasm-*'],
   // less to read at every start; names stay, for stacks in reports of bugs
   minifySyntax: true,
   minifyWhitespace: true,
@@ -107,7 +112,7 @@ await build({
   target: 'node20',
   plugins: [undici, raw, alone],
   // only builders need these, and images build none
-  external: ['@bokuweb/zstd-wasm', 'age-encryption', 'postject', 'tar-stream', 'yaml'],
+  external: ['age-encryption', 'postject', 'tar-stream', 'yaml', 'zstd-wasm-*'],
   define: { 'import.meta.url': 'psyblobUrl', PSYBLOB_VERSION: JSON.stringify(version) },
   minifySyntax: true,
   minifyWhitespace: true,

@@ -1,7 +1,8 @@
 // psyblob apply
 import { Command, Option } from 'clipanion'
-import { PsyblobError, visible } from '../../core/mod.ts'
+import { PsyblobError, preferences, visible } from '../../core/mod.ts'
 import { applyEfiProduct, applyProduct, applyTree, componentOf } from '../../images/mod.ts'
+import { choice } from '../command.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
 import { resultJson, resultText } from '../result-text.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
@@ -26,6 +27,7 @@ export class Apply extends NodeCommand {
   version = Option.String('--version', { description: 'Serial, version label, latest, current or previous' })
   folder = Option.String('--path', { description: 'A manifest file; its repository folder is the source' })
   isForced = Option.Boolean('--force', false, { description: 'Write even when the slot has the release; take over foreign files' })
+  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
   isKeepingOrder = Option.Boolean('--no-activate', false, { description: 'Leave the boot order as it is' })
   isDryRun = Option.Boolean('-n,--dry-run', false, { description: 'Print what would be done; change nothing' })
 
@@ -54,6 +56,7 @@ export class Apply extends NodeCommand {
       version: this.version,
       path: this.folder,
       force: this.isForced,
+      prefer: this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences),
       activate: !this.isKeepingOrder,
       dryRun: this.isDryRun,
     }

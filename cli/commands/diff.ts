@@ -1,10 +1,12 @@
 // psyblob diff
 import { Command, Option } from 'clipanion'
-import { visible } from '../../core/mod.ts'
+import { preferences, visible } from '../../core/mod.ts'
 import { componentOf, openSource, trustOf } from '../../images/mod.ts'
 import { difference, findRelease } from '../../store/mod.ts'
+import { choice } from '../command.ts'
 import { NodeCommand } from '../node-command.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
+import { waysText } from '../ways-text.ts'
 
 export class Diff extends NodeCommand {
   static override paths = [['diff']]
@@ -21,6 +23,7 @@ export class Diff extends NodeCommand {
 
   product = Option.String({ name: 'PRODUCT' })
   from = Option.String({ name: 'A' })
+  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
   to = Option.String({ name: 'B' })
 
   async work(): Promise<void> {
@@ -34,6 +37,7 @@ export class Diff extends NodeCommand {
       const { lines, fetch, requests } = await difference(from, to, {
         store: node.store,
         mirrors: source.mirrors,
+        prefer: this.prefer === undefined ? (component.prefer ?? 'time') : choice('--prefer', this.prefer, preferences),
         report: this.ui.report,
         signal: this.signal,
       })
@@ -46,7 +50,7 @@ export class Diff extends NodeCommand {
       this.ui.json({ product: this.product, from: summary(from), to: summary(to), entries: lines, fetch, requests })
       const size = (bytes: number | null) => (bytes === null ? '-' : bytesText(bytes))
       this.ui.table([
-        ['entry', 'change', 'before', 'after', 'how', 'fetch', 'requests'],
+        ['entry', 'change', 'before', 'after', 'how', 'fetch', 'requests', 'ways'],
         ...lines.map((line) => [
           visible(line.path),
           line.change,
@@ -55,6 +59,7 @@ export class Diff extends NodeCommand {
           line.how ?? '-',
           bytesText(line.fetch),
           String(line.requests),
+          waysText(line.ways),
         ]),
       ])
       this.ui.data(

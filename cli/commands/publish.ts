@@ -1,7 +1,7 @@
 // psyblob publish
 import { Command, Option } from 'clipanion'
 import { limits, PsyblobError, parseName, type SecretKey, visible } from '../../core/mod.ts'
-import { defaultCompat, xzCompressor } from '../../images/mod.ts'
+import { defaultCompat, xzCompressor, xzStreams } from '../../images/mod.ts'
 import { openWriter, publish, refreshPointer } from '../../store/mod.ts'
 import { BaseCommand, wholeNumber } from '../command.ts'
 import { readSecretKey } from '../password.ts'
@@ -16,6 +16,10 @@ export class Publish extends BaseCommand {
       'Every file below DIR becomes an entry: its name says what it is (kernel, initramfs, squashfs, modloop, System.map, config, *.dtb, *.efi). New blobs go first, the signed manifest next, the pointer last. Publishing the same folder again changes nothing. The pointer expires: run publish --refresh daily, from a timer.',
     examples: [
       ['After a build', '$0 publish os build/release --remote ./repo --key os.key'],
+      [
+        'With patches for nodes that are up to three releases behind',
+        '$0 publish os build/release --remote ./repo --key os.key --patches 3',
+      ],
       ['Sign the pointer again before it expires', '$0 publish --refresh --remote ./repo --key os.key'],
     ],
   })
@@ -34,11 +38,16 @@ export class Publish extends BaseCommand {
   licenceMap = Option.String('--licence-map', { description: 'Of a tree: which files are under which licence, and where their source is' })
   sources = Option.String('--sources', { description: 'Of a tree: folder of source packages' })
   postExec = Option.String('--post-exec', { description: 'A file of the tree that is run after it was installed' })
+  patches = Option.String('--patches', '1', {
+    description: 'From how many releases before patches are made: what a node fetches in place of chunks',
+  })
+  isWithoutPatches = Option.Boolean('--no-patches', false, { description: 'Make no patches' })
   isRefresh = Option.Boolean('--refresh', false, { description: 'Only sign the pointer again' })
   passwordFile = Option.String('--password-file', { description: 'Read the password from a file' })
 
   async work(): Promise<void> {
     const days = wholeNumber('--expires', this.expires, { least: 1, most: 3650 })
+    const former = wholeNumber('--patches', this.patches, { least: 0, most: limits.patch.ofBlob })
     const channel = parseName(this.channel, 'channel')
     const { product, dir } = this
     if (this.isRefresh === (product !== undefined)) {
@@ -87,13 +96,14 @@ export class Publish extends BaseCommand {
       licenceMap: this.licenceMap,
       sources: this.sources,
       compress: xzCompressor({ report: this.ui.report, signal: this.signal }),
+      patches: { count: this.isWithoutPatches ? 0 : former, compress: xzStreams({ report: this.ui.report, signal: this.signal }) },
       now,
       days,
       report: this.ui.report,
       signal: this.signal,
     })
     this.ui.json(published)
-    const { serial, version, changed, bytes, blobs, expires, tree } = published
+    const { serial, version, changed, bytes, blobs, patches, expires, tree } = published
     const asTree =
       tree === null
         ? ''
@@ -105,7 +115,7 @@ export class Publish extends BaseCommand {
       this.ui.say(`the pointer expires ${expires}; psyblob publish --refresh signs it again`)
     } else
       this.ui.data(
-        `${named} ${serial} (${visible(version)}) published to ${channel}${asTree}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written, expires ${expires}\n`,
+        `${named} ${serial} (${visible(version)}) published to ${channel}${asTree}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written${patches.made === 0 ? '' : `, ${countText(patches.made, 'patch', 'patches')} of ${bytesText(patches.bytes)} among them`}, expires ${expires}\n`,
       )
   }
   #kind(): 'tree' | 'slots' | undefined {

@@ -1,10 +1,12 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
-import { exitCodes, isPsyblobError, type PsyblobError, visible } from '../../core/mod.ts'
+import { exitCodes, isPsyblobError, type PsyblobError, preferences, visible } from '../../core/mod.ts'
 import { componentsOf, openRun, type Synced, sync, syncEfi, syncTree } from '../../images/mod.ts'
+import { choice } from '../command.ts'
 import { NodeCommand } from '../node-command.ts'
 import { type AnyResult, resultJson, resultText } from '../result-text.ts'
 import { bytesText } from '../ui/sizes.ts'
+import { waysText } from '../ways-text.ts'
 
 export class Sync extends NodeCommand {
   static override paths = [['sync']]
@@ -28,6 +30,7 @@ export class Sync extends NodeCommand {
   })
   isKeepingOrder = Option.Boolean('--no-activate', false, { description: 'Leave the boot order as it is' })
   isRebooting = Option.Boolean('--reboot', false, { description: 'Reboot when something new boots next' })
+  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
   folder = Option.String('--path', { description: 'A folder made by psyblob download, instead of the remotes' })
 
   async work(): Promise<number> {
@@ -37,6 +40,7 @@ export class Sync extends NodeCommand {
       dryRun: this.isDryRun,
       force: this.isForced,
       activate: !this.isKeepingOrder,
+      prefer: this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences),
       path: this.folder,
       reboot: this.isRebooting,
     }
@@ -84,7 +88,7 @@ export class Sync extends NodeCommand {
     const { changed, activated, plan, held } = result
     if (this.isDryRun && held === undefined && (changed || activated))
       this.ui.table([
-        ['entry', 'how', 'size', 'fetch', 'reuse', 'requests'],
+        ['entry', 'how', 'size', 'fetch', 'reuse', 'requests', 'ways'],
         ...plan.map((line) => [
           visible(line.path),
           line.how,
@@ -92,6 +96,7 @@ export class Sync extends NodeCommand {
           bytesText(line.fetch),
           bytesText(line.reuse),
           String(line.requests),
+          waysText(line.ways),
         ]),
       ])
   }

@@ -22,12 +22,12 @@ export async function decompress(bytes: Uint8Array, what: string): Promise<Uint8
   }
 }
 
-type Codec = Pick<typeof import('@bokuweb/zstd-wasm'), 'compress' | 'decompress'>
+type Codec = Pick<typeof import('zstd-wasm-1.5.5'), 'compress' | 'decompress'>
 let loaded: Promise<Codec> | undefined
 
 function codec(): Promise<Codec> {
   loaded ??= (async () => {
-    const zstd = await import('@bokuweb/zstd-wasm')
+    const zstd = await import('zstd-wasm-1.5.5')
     await zstd.init()
     return zstd
   })()

@@ -97,6 +97,10 @@ export class DirRemote implements RemoteWriter {
     return cidOf(hasher.digest()) === cid
   }
 
+  fileOf(cid: CID): string {
+    return this.#path(cid)
+  }
+
   async channels(): Promise<readonly string[]> {
     const dir = join(this.#dir, 'channels')
     const names = await readdir(dir).catch((error: unknown) => {

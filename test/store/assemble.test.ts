@@ -130,6 +130,8 @@ async function assembledFrom(
       keepIndexes: true,
       frugal: false,
       adopt: true,
+      prefer: 'time',
+      patches: true,
       report,
     })
     const stop = await options.between?.(slot)
@@ -266,7 +268,16 @@ describe('a release is assembled', () => {
     const parts = join(dir, 'parts')
     const plan = { manifest, target: undefined, others: [], parts, store: new LocalStore(join(dir, 'store')), mirrors }
     try {
-      const plans = await planRelease({ ...plan, force: false, keepIndexes: true, frugal: false, adopt: true, report })
+      const plans = await planRelease({
+        ...plan,
+        force: false,
+        keepIndexes: true,
+        frugal: false,
+        adopt: true,
+        prefer: 'time',
+        patches: true,
+        report,
+      })
       const [done] = await assemble({ plans, parts, mirrors, report })
       expect(Buffer.compare(readFileSync(done?.part ?? ''), image)).toBe(0)
       expect(server.sent).toBeLessThan(300_000)

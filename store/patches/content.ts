@@ -1,0 +1,38 @@
+// What lies in an image, as patches see it: the pieces of a squashfs, the blocks of a kernel, the frames of an initramfs that psyblob built.
+import { open } from 'node:fs/promises'
+import { type Content, readBzImage, readSquashfsLevel, readSquashfsPieces, readZstdFrames, type SquashfsReader } from '../../core/mod.ts'
+import { readFull, translated } from '../files.ts'
+import { squashfsCodec } from '../squashfs-codecs.ts'
+
+export type ImageContent = Content & {
+  /** The level that it says it was compressed at. */
+  readonly level: number | undefined
+}
+
+/** Kernels and initramfs are smaller. */
+const mostInMemory = 256 * 1024 * 1024
+
+/** Undefined for files of any other kind, and for damaged ones. */
+export async function contentOf(path: string): Promise<ImageContent | undefined> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const { size } = await file.stat()
+      const read = async (at: number, length: number): Promise<Uint8Array> => {
+        const buffer = Buffer.allocUnsafeSlow(length)
+        return buffer.subarray(0, await readFull(file, buffer, at))
+      }
+      const image: SquashfsReader = { read, codec: squashfsCodec }
+      const squashfs = await readSquashfsPieces(image, size)
+      if (squashfs !== undefined) return { ...squashfs, level: await readSquashfsLevel(image, size) }
+      if (size > mostInMemory) return undefined
+      const bytes = await read(0, size)
+      const other = readBzImage(bytes) ?? readZstdFrames(bytes)
+      return other === undefined ? undefined : { ...other, level: undefined }
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw translated(error, `reading ${path}`)
+  }
+}

@@ -1,0 +1,50 @@
+// What carries out a group of a patch on this machine: the old blob as a file, decoders, encoders. Synchronous: it belongs into a thread.
+import { readSync } from 'node:fs'
+import { type PatchCodec, type PatchMachine, PsyblobError, type SourcePacking } from '../../core/mod.ts'
+import { squashfsUnpacker, type Unpack } from '../squashfs-codecs.ts'
+import { type Encode, loadEncoder } from './encoders.ts'
+
+/** Bytes of an open file, exactly so many. Throws `corrupt` when it ends before. */
+export function readExactly(file: number, at: number, length: number): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  for (let got = 0; got < length; ) {
+    const more = readSync(file, bytes, got, length - got, at + got)
+    if (more === 0) throw new PsyblobError('corrupt', `a file ends ${length - got} bytes too early`, { hint: 'somebody changed it' })
+    got += more
+  }
+  return bytes
+}
+
+export type Tools = { readonly unpack: Unpack; readonly encode: readonly Encode[] }
+
+/** Throws `unsupported` when a decoder or an encoder is not to be had here. */
+export async function loadTools(packing: SourcePacking, codecs: readonly PatchCodec[]): Promise<Tools> {
+  const unpack = packing === 'none' ? undefined : await squashfsUnpacker(packing)
+  if (unpack === undefined && packing !== 'none')
+    throw new PsyblobError('unsupported', `nothing here undoes ${packing}`, { hint: 'psyblob is not installed whole' })
+  const encode: Encode[] = []
+  for (const { name, level } of codecs) encode.push(await loadEncoder(name, level))
+  return { unpack: unpack ?? refuse, encode }
+}
+
+function refuse(): never {
+  throw new PsyblobError('malformed', 'a packed source in a patch that knows none')
+}
+
+/** A machine over the open file `old` of `size` bytes; what it makes goes to `take`, with the place of what it copies to `copy`. */
+export function fileMachine(
+  { old, size, tools }: { readonly old: number; readonly size: number; readonly tools: Tools },
+  sink: Pick<PatchMachine, 'write' | 'copy'>,
+): PatchMachine {
+  return {
+    size,
+    read: (at, length) => readExactly(old, at, length),
+    unpack: tools.unpack,
+    encode(codec, bytes) {
+      const encode = tools.encode[codec - 1]
+      if (encode === undefined) throw new PsyblobError('malformed', `a patch without a codec ${codec}`)
+      return encode(bytes)
+    },
+    ...sink,
+  }
+}

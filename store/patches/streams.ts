@@ -1,0 +1,39 @@
+// The streams of a group, packed as small as this machine can and unpacked within their limits (spec/patch.md 5).
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
+import { type PatchStream, PsyblobError, readXz, type StreamPacking } from '../../core/mod.ts'
+
+/** Makes an .xz stream with a dictionary of at most 16 MiB; undefined when this machine cannot. */
+export type CompressStream = (bytes: Uint8Array) => Promise<Uint8Array | undefined>
+
+export type PackedStream = { readonly packing: StreamPacking; readonly bytes: Uint8Array }
+
+/** Brotli takes four times as long as xz for the same size: it is tried where that is nothing, and where there is no xz. */
+const brotliWorthIt = 1024 * 1024
+
+export async function packStream(bytes: Uint8Array, compress: CompressStream | undefined): Promise<PackedStream> {
+  const xz = bytes.length === 0 ? undefined : await compress?.(bytes)
+  const made: PackedStream[] = [{ packing: 'stored', bytes }]
+  if (xz !== undefined) made.push({ packing: 'xz', bytes: xz })
+  if (bytes.length > 0 && (xz === undefined || bytes.length <= brotliWorthIt)) made.push({ packing: 'brotli', bytes: brotli(bytes) })
+  return made.reduce((least, one) => (one.bytes.length < least.bytes.length ? one : least))
+}
+
+function brotli(bytes: Uint8Array): Uint8Array {
+  const { BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants
+  return brotliCompressSync(bytes, { params: { [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: bytes.length } })
+}
+
+/** Exactly as many bytes as the head of the patch says. Throws `malformed`. */
+export function unpackStream(bytes: Uint8Array, { packing, raw }: Pick<PatchStream, 'packing' | 'raw'>): Uint8Array {
+  const unpacked = packing === 'stored' ? bytes : packing === 'xz' ? readXz(bytes, raw, 'a stream of the patch') : unbrotli(bytes, raw)
+  if (unpacked.length !== raw) throw new PsyblobError('malformed', `a stream of the patch: expected ${raw} bytes, got ${unpacked.length}`)
+  return unpacked
+}
+
+function unbrotli(bytes: Uint8Array, raw: number): Uint8Array {
+  try {
+    return brotliDecompressSync(bytes, { maxOutputLength: Math.max(1, raw) })
+  } catch (cause) {
+    throw new PsyblobError('malformed', 'a stream of the patch cannot be unpacked', { cause })
+  }
+}
