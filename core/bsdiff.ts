@@ -138,9 +138,12 @@ class Writer {
   }
 }
 
-/** The new text, which is `length` bytes long. Throws `malformed` for a difference that does not fit: nothing outside of `old` is read. */
-export function bspatch(old: Uint8Array, { triples, differences, inserted }: BinaryDifference, length: number): Uint8Array {
-  const next = new Uint8Array(length)
+/**
+ * The new text, which is as long as `next`, and is written there. Throws `malformed` for a difference that does not fit: nothing outside of
+ * `old` is read.
+ */
+export function bspatch(old: Uint8Array, { triples, differences, inserted }: BinaryDifference, next: Uint8Array): Uint8Array {
+  const { length } = next
   let [to, at, added, taken] = [0, 0, 0, 0]
   const refuse = (why: string): never => {
     throw new PsyblobError('malformed', `a binary difference: ${why}`)

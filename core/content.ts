@@ -1,4 +1,5 @@
 // What a blob is made of when it is looked into: the pieces that were compressed one by one, and which parts of which files each holds.
+import type { TableShape } from './table-text.ts'
 
 /** A part of a file that lies in a piece. Bytes. */
 export type Span = {
@@ -32,4 +33,6 @@ export type Content = {
   readonly pieces: readonly Piece[]
   /** Bytes around the same place in an old file where what a piece was before may lie. */
   readonly margin: number
+  /** Of its tables, whose pieces come last; undefined where there are none. */
+  readonly tables?: TableShape | undefined
 }

@@ -82,6 +82,7 @@ export {
   setThreshold,
 } from './root-edits.ts'
 export { joinRuns, type Run, runBytes } from './runs.ts'
+export { Scratch } from './scratch.ts'
 export {
   formatSecretKeyFile,
   type KeyEngine,
@@ -100,6 +101,7 @@ export type { Decompress } from './squashfs-metadata.ts'
 export { readSquashfsLevel } from './squashfs-options.ts'
 export { readSquashfsPieces } from './squashfs-pieces.ts'
 export type { Compressor } from './squashfs-superblock.ts'
+export { tableText } from './table-text.ts'
 export { checkTree, sharedPath, treeFolder } from './tree.ts'
 export { checkTrustedComment, manifestComment, pointerComment, rootComment } from './trusted-comment.ts'
 export { utf8Decode, utf8Encode } from './utf8.ts'

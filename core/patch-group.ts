@@ -3,6 +3,8 @@ import { bspatch, type Triple } from './bsdiff.ts'
 import type { Piece } from './content.ts'
 import { limits } from './limits.ts'
 import type { Source, Step } from './patch-outline.ts'
+import { Scratch } from './scratch.ts'
+import { type TableShape, tableHeadBytes, tablesOf, tableText } from './table-text.ts'
 import { VarintReader, VarintWriter } from './varint.ts'
 import { packZeroRuns, ZeroRunReader } from './zero-runs.ts'
 
@@ -33,6 +35,10 @@ export interface PatchMachine {
   copy(from: number, length: number): void
 }
 
+const unitKinds = ['bytes', 'tables'] as const
+const shapeFields = 8
+type ShapeFields = [number, number, number, number, number, number, number, number]
+
 /** A part of a piece of the old blob. */
 type Extent = {
   readonly at: number
@@ -50,6 +56,7 @@ export function applyGroup(
   { length, made }: { readonly length: number; readonly made: number },
   machine: PatchMachine,
 ): void {
+  const scratch = { text: new Scratch(), differences: new Scratch(), unit: new Scratch() }
   const reader = new VarintReader(control, 'patch')
   const added = new ZeroRunReader(differences)
   const literals = new VarintReader(inserted, 'patch')
@@ -83,19 +90,27 @@ export function applyGroup(
         break
       case 'unit': {
         if (unit !== undefined && unit.taken < unit.bytes.length) throw reader.refused('a unit of which something is left')
-        if (reader.next() !== 0) throw reader.refused('a unit of an unknown kind')
-        const text = readSources()
+        const kind = unitKinds[reader.next()]
+        if (kind === undefined) throw reader.refused('a unit of an unknown kind')
+        const tables = kind === 'tables' ? { old: readShape(), next: readShape() } : undefined
+        const sources = readSources()
+        const text = tables === undefined ? sources.text : tableText(sources.text, tables.old, storedBlocks(sources.list, tables.old))
         const count = reader.next()
+        const length = count + (tables === undefined ? 0 : tableHeadBytes(tables.next))
         worked += count
         if (count === 0 || count > limits.patch.unit || worked > made) throw reader.refused(`a unit of ${count} bytes`)
-        const triples = readTriples(count)
+        const triples = readTriples(length)
         const sum = (pick: (triple: Triple) => number) => triples.reduce((all, triple) => all + pick(triple), 0)
         const bytes = bspatch(
           text,
-          { triples, differences: added.take(sum(({ add }) => add)), inserted: literals.take(sum(({ insert }) => insert)) },
-          count,
+          {
+            triples,
+            differences: added.read(scratch.differences.take(sum(({ add }) => add))),
+            inserted: literals.take(sum(({ insert }) => insert)),
+          },
+          scratch.unit.take(length),
         )
-        unit = { bytes, taken: 0 }
+        unit = { bytes: tables === undefined ? bytes : tablesOf(bytes, tables.next), taken: 0 }
         break
       }
       case 'emit':
@@ -123,7 +138,7 @@ export function applyGroup(
     throw reader.refused(`expected ${length} bytes of a group, got ${written}, or something is left over`)
 
   /** The old text of a unit: its sources one after the other, in the order of the old blob. */
-  function readSources(): Uint8Array {
+  function readSources(): { readonly text: Uint8Array; readonly list: readonly Extent[] } {
     const count = reader.next()
     if (count > limits.patch.sources) throw reader.refused(`${count} sources`)
     const list: Extent[] = []
@@ -149,7 +164,7 @@ export function applyGroup(
     unpacked += raw
     if (total > limits.patch.sourceBytes || raw > limits.patch.sourceRaw || unpacked > limits.patch.unpacked(made))
       throw reader.refused('more sources than it may have')
-    const text = new Uint8Array(total)
+    const text = scratch.text.take(total)
     let to = 0
     let bytes = new Uint8Array(0)
     for (const source of list) {
@@ -161,7 +176,20 @@ export function applyGroup(
       text.set(bytes.subarray(source.from, source.from + source.length), to)
       to += source.length
     }
-    return text
+    return { text, list }
+  }
+
+  function readShape(): TableShape {
+    const [blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks] = Array.from({ length: shapeFields }, () =>
+      reader.next(),
+    ) as ShapeFields
+    if (inodeBlocks + nameBlocks > limits.patch.sources) throw reader.refused('tables of too many blocks')
+    return { blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks }
+  }
+
+  /** How many bytes the first sources are stored in, their heads included. */
+  function storedBlocks(list: readonly Extent[], { inodeBlocks, nameBlocks }: TableShape): readonly number[] {
+    return list.slice(0, inodeBlocks + nameBlocks).map(({ stored }) => (stored + metadataHeadBytes) & 0xffff)
   }
 
   function readTriples(most: number): Triple[] {
@@ -213,9 +241,10 @@ export function writeGroup(outline: readonly Step[], content: GroupContent): Gro
         inserted.putBytes(content.literal(step.at, step.length))
         break
       case 'unit': {
-        const { sources, pieces } = step.unit
+        const { sources, pieces, tables } = step.unit
         control.put(steps.indexOf('unit'))
-        control.put(0)
+        control.put(unitKinds.indexOf(tables === undefined ? 'bytes' : 'tables'))
+        if (tables !== undefined) for (const shape of [tables.old, tables.next]) putShape(shape)
         control.put(sources.length)
         for (const [number, source] of sources.entries()) putSource(source, sources[number - 1])
         const raw = pieces.reduce((sum, piece) => sum + piece.raw, 0)
@@ -241,6 +270,10 @@ export function writeGroup(outline: readonly Step[], content: GroupContent): Gro
     }
   }
   return { control: control.finish(), differences: packZeroRuns(joined(differences)), inserted: inserted.finish(), made }
+
+  function putShape({ blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks }: TableShape): void {
+    for (const field of [blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks]) control.put(field)
+  }
 
   function putSource({ piece, from, length }: Source, before: Source | undefined): void {
     if (before?.piece === piece) control.put(isSame | isPart)

@@ -2,6 +2,7 @@
 import type { Content, Piece } from './content.ts'
 import { Counterparts } from './counterparts.ts'
 import { limits } from './limits.ts'
+import type { TableShape } from './table-text.ts'
 
 /** Bytes of the old blob, of which a part is wanted once they are decompressed. */
 export type Source = {
@@ -12,7 +13,12 @@ export type Source = {
 }
 
 /** Pieces that are made from the same sources. */
-export type UnitOutline = { readonly sources: readonly Source[]; readonly pieces: readonly Piece[] }
+export type UnitOutline = {
+  readonly sources: readonly Source[]
+  readonly pieces: readonly Piece[]
+  /** When they are all the tables of two squashfs images, which are compared with what follows from other fields left out. */
+  readonly tables?: { readonly old: TableShape; readonly next: TableShape } | undefined
+}
 
 /** One step of a group. Offsets and lengths in bytes. */
 export type Step =
@@ -48,10 +54,16 @@ const groupBytes = 4 * 1024 * 1024
 export function outline(options: OutlineOptions): readonly GroupOutline[] {
   const { next, size, copies, isLiteral } = options
   const builder = new Builder(options.old, next)
+  const tables = tablesUnit(options)
   let at = 0
   for (const [number, piece] of next.pieces.entries()) {
     builder.literal(at, piece.at - at)
     const from = copies[number]
+    if (tables !== undefined && piece.isMetadata) {
+      builder.makeTable(piece, tables)
+      at = piece.at + piece.length
+      continue
+    }
     if (from !== undefined) builder.copy(from, piece.length)
     else if (isLiteral(piece)) builder.literal(piece.at, piece.length)
     else builder.make(piece)
@@ -59,6 +71,21 @@ export function outline(options: OutlineOptions): readonly GroupOutline[] {
   }
   builder.literal(at, size - at)
   return builder.finish(size)
+}
+
+/** One unit for all tables, when any of those that name others has changed, and they are not too large for one. */
+function tablesUnit({ old, next, copies }: OutlineOptions): UnitOutline | undefined {
+  const isTable = ({ isMetadata }: Piece) => isMetadata
+  const bytes = (pieces: readonly Piece[]) => pieces.reduce((sum, { raw }) => sum + raw, 0)
+  const [before, after] = [old.pieces.filter(isTable), next.pieces.filter(isTable)]
+  const hasChanged = next.pieces.some((piece, number) => piece.isMetadata && copies[number] === undefined)
+  const fits =
+    bytes(before) <= limits.patch.sourceBytes &&
+    before.length <= limits.patch.sources &&
+    bytes(after) <= limits.patch.unit - limits.patch.sources
+  if (old.tables === undefined || next.tables === undefined || !hasChanged || !fits) return undefined
+  const sources = before.map((piece) => ({ piece, from: 0, length: piece.raw }))
+  return { sources, pieces: after, tables: { old: old.tables, next: next.tables } }
 }
 
 type Range = { from: number; to: number }
@@ -81,6 +108,8 @@ class Builder {
   /** Of the group: bytes that are made or brought along. */
   #work = 0
   #unit: Growing | undefined
+  /** Some pieces of tables are still to come. */
+  #isTables = false
   /** Where among the steps it belongs. */
   #unitStep = 0
 
@@ -99,7 +128,7 @@ class Builder {
 
   literal(at: number, length: number): void {
     for (let done = 0; done < length; ) {
-      if (this.#work >= groupBytes && this.#unit === undefined) this.#endGroup()
+      if (this.#work >= groupBytes && this.#unit === undefined && !this.#isTables) this.#endGroup()
       const part = Math.min(length - done, groupBytes)
       this.#literal(at + done, part)
       done += part
@@ -112,7 +141,7 @@ class Builder {
     else this.#steps.push({ do: 'literal', at, length })
     this.#at += length
     this.#work += length
-    if (this.#work >= 2 * groupBytes) this.#endGroup()
+    if (this.#work >= 2 * groupBytes && !this.#isTables) this.#endGroup()
   }
 
   make(piece: Piece): void {
@@ -131,6 +160,18 @@ class Builder {
     this.#steps.push({ do: 'emit', piece })
     this.#at += piece.length
     this.#work += piece.raw
+  }
+
+  /** Pieces of tables come one after the other, the first with all of them. */
+  makeTable(piece: Piece, unit: UnitOutline): void {
+    if (piece === unit.pieces[0]) {
+      this.#endUnit()
+      if (this.#work >= groupBytes) this.#endGroup()
+      this.#steps.push({ do: 'unit', unit })
+    }
+    this.#steps.push({ do: 'emit', piece })
+    this.#at += piece.length
+    this.#isTables = piece !== unit.pieces.at(-1)
   }
 
   finish(size: number): readonly GroupOutline[] {

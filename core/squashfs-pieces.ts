@@ -5,6 +5,7 @@ import { readFragments, type SquashfsReader } from './squashfs.ts'
 import { readSquashfsFiles, type SquashfsFile } from './squashfs-files.ts'
 import { bigField, type Decompress, damaged, type ImageReader, metadataBytes, readFields } from './squashfs-metadata.ts'
 import { readSuperblock, type Superblock, superblockBytes } from './squashfs-superblock.ts'
+import type { TableShape } from './table-text.ts'
 
 const rawBit = 1 << 24
 const metadataRawBit = 0x8000
@@ -30,10 +31,35 @@ export async function readSquashfsPieces(image: SquashfsReader, size: number): P
     addFiles(found, files, superblock.blockSize)
     addShared(found, files, { places: shared, blockSize: superblock.blockSize })
     await addTables(found, image, { superblock, decompress })
-    return { packing: superblock.compressor, pieces: found.finish(size), margin: superblock.blockSize + 32 * 1024 }
+    const pieces = found.finish(size)
+    const { compressor, blockSize } = superblock
+    return { packing: compressor, pieces, margin: blockSize + 32 * 1024, tables: shapeOf(pieces, blockSize) }
   } catch (error) {
     if (isPsyblobError(error, 'malformed')) return undefined
     throw error
+  }
+}
+
+/** Undefined when the tables do not lie in the usual order. */
+function shapeOf(pieces: readonly Piece[], blockSize: number): TableShape | undefined {
+  const tables = pieces.filter(({ isMetadata }) => isMetadata)
+  const names = tables.map(({ spans }) => spans[0]?.path ?? '')
+  const order = names.filter((name, at) => name !== names[at - 1])
+  if (new Set(order).size !== order.length || order[0] !== 'inodes' || order[1] !== 'names') return undefined
+  if (order.includes('fragments') && order[2] !== 'fragments') return undefined
+  const count = (name: string) => names.filter((one) => one === name).length
+  const bytes = (list: readonly Piece[]) => list.reduce((sum, { raw }) => sum + raw, 0)
+  const of = (name: string) => bytes(tables.filter((_, at) => names[at] === name))
+  const exportAt = bytes(tables.slice(0, Math.max(0, names.indexOf('export'))))
+  return {
+    blockSize,
+    inodes: of('inodes'),
+    names: of('names'),
+    fragments: of('fragments'),
+    exportAt,
+    exported: of('export'),
+    inodeBlocks: count('inodes'),
+    nameBlocks: count('names'),
   }
 }
 

@@ -36,8 +36,10 @@ export class ZeroRunReader {
     this.#reader = new VarintReader(packed, 'differences')
   }
 
-  take(length: number): Uint8Array {
-    const bytes = new Uint8Array(length)
+  /** Fills `bytes`. */
+  read(bytes: Uint8Array): Uint8Array {
+    const { length } = bytes
+    bytes.fill(0)
     for (let at = 0; at < length; ) {
       if (this.#zeros === 0 && this.#others === 0) {
         this.#zeros = this.#reader.next()

@@ -3,6 +3,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises'
 import {
   type ChunkIndex,
   isPsyblobError,
+  limits,
   type Patch,
   type PatchGroup,
   parsePatch,
@@ -11,11 +12,13 @@ import {
   patchTableBytes,
 } from '../../core/mod.ts'
 import { blake3 } from '../blake3.ts'
+import { borrow, giveBack } from '../buffers.ts'
 import { hasCode, readFull, translated, writeAll } from '../files.ts'
 import type { Mirrors } from '../mirrors.ts'
 import { pool } from '../pool.ts'
 import { type ChunkSources, sameBytes } from '../seeds.ts'
 import { BlobSink } from '../sinks.ts'
+import { Garbage } from './garbage.ts'
 import type { Answer } from './job.ts'
 import type { PatchPlan } from './offer.ts'
 import { Threads } from './threads.ts'
@@ -143,6 +146,7 @@ class Work {
   readonly #options: ApplyPatchOptions
   readonly #wanted: readonly (readonly [number, number])[]
   readonly #done: PatchGroup[] = []
+  readonly #garbage = new Garbage()
 
   constructor(options: ApplyPatchOptions, patch: Patch) {
     this.#options = options
@@ -162,7 +166,10 @@ class Work {
   async take(group: PatchGroup, answer: Answer): Promise<string | undefined> {
     if (answer.did !== 'apply') return answer.did === 'fail' ? answer.why : 'another answer'
     // bytes that are wrong are overwritten by the fetch that follows: their chunks count as missing
-    for (const { at, bytes } of answer.bytes) await writeAll(this.#options.file, bytes, at)
+    for (const { at, bytes } of answer.bytes) {
+      await writeAll(this.#options.file, bytes, at)
+      this.#garbage.made(bytes.length)
+    }
     this.#done.push(group)
     let wrong = 0
     for (const [from, to] of this.wantedOf(group)) wrong += await this.#settle(from, to)
@@ -181,12 +188,15 @@ class Work {
     let wrong = 0
     for (let chunk = index.at(from); chunk < index.count && index.offset(chunk) < to; chunk++) {
       if (!sources.isMissing(chunk) || !this.#isWhole(index, chunk)) continue
-      const bytes = Buffer.allocUnsafe(index.length(chunk))
-      await readFull(file, bytes, index.offset(chunk))
-      if (!sameBytes(blake3().digest(bytes), index.digest(chunk))) wrong++
+      const length = index.length(chunk)
+      const buffer = borrow(limits.chunk)
+      await readFull(file, buffer.subarray(0, length), index.offset(chunk))
+      const isRight = sameBytes(blake3().digest(buffer.subarray(0, length)), index.digest(chunk))
+      giveBack(buffer)
+      if (!isRight) wrong++
       else if (!sources.isInPlace(chunk)) {
         sources.setInPlace(chunk)
-        onChunk(bytes.length)
+        onChunk(length)
       }
     }
     return wrong

@@ -1,12 +1,12 @@
 // What carries out a group of a patch on this machine: the old blob as a file, decoders, encoders. Synchronous: it belongs into a thread.
 import { readSync } from 'node:fs'
-import { type PatchCodec, type PatchMachine, PsyblobError, type SourcePacking } from '../../core/mod.ts'
+import { type PatchCodec, type PatchMachine, PsyblobError, Scratch, type SourcePacking } from '../../core/mod.ts'
 import { squashfsUnpacker, type Unpack } from '../squashfs-codecs.ts'
 import { type Encode, loadEncoder } from './encoders.ts'
+import { Garbage } from './garbage.ts'
 
 /** Bytes of an open file, exactly so many. Throws `corrupt` when it ends before. */
-export function readExactly(file: number, at: number, length: number): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(length)
+export function readExactly(file: number, at: number, length: number, bytes: Uint8Array = Buffer.allocUnsafeSlow(length)): Uint8Array {
   for (let got = 0; got < length; ) {
     const more = readSync(file, bytes, got, length - got, at + got)
     if (more === 0) throw new PsyblobError('corrupt', `a file ends ${length - got} bytes too early`, { hint: 'somebody changed it' })
@@ -36,13 +36,19 @@ export function fileMachine(
   { old, size, tools }: { readonly old: number; readonly size: number; readonly tools: Tools },
   sink: Pick<PatchMachine, 'write' | 'copy'>,
 ): PatchMachine {
+  const garbage = new Garbage()
+  const scratch = new Scratch()
   return {
     size,
-    read: (at, length) => readExactly(old, at, length),
-    unpack: tools.unpack,
+    read: (at, length) => readExactly(old, at, length, scratch.take(length)),
+    unpack(bytes, length) {
+      garbage.made(length)
+      return tools.unpack(bytes, length)
+    },
     encode(codec, bytes) {
       const encode = tools.encode[codec - 1]
       if (encode === undefined) throw new PsyblobError('malformed', `a patch without a codec ${codec}`)
+      garbage.made(bytes.length)
       return encode(bytes)
     },
     ...sink,

@@ -35,9 +35,14 @@ export type Job =
   /** The bytes of a group that lie in `wanted`, ascending stretches of the new blob. */
   | { readonly do: 'apply'; readonly group: PatchGroup; readonly wanted: readonly (readonly [from: number, to: number])[] }
 
+  /** How fast this machine encodes with the codec of that number: samples of the old file. */
+  | { readonly do: 'measure'; readonly codec: number; readonly at: readonly number[]; readonly length: number }
+
 export type Answer =
   | { readonly did: 'make'; readonly streams: GroupStreams; readonly made: number }
   | { readonly did: 'check'; readonly wrong: readonly number[]; readonly isRight: boolean }
   | { readonly did: 'probe'; readonly exact: number }
   | { readonly did: 'apply'; readonly bytes: readonly MadeBytes[] }
+  /** Bytes a second. */
+  | { readonly did: 'measure'; readonly speed: number }
   | { readonly did: 'fail'; readonly why: string }

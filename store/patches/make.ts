@@ -161,7 +161,12 @@ async function makeGroup(group: GroupOutline, { threads, options }: GroupWork): 
   for (;;) {
     options.signal?.throwIfAborted()
     const made = await threads.run({ do: 'make', group: outlined })
-    if (made.did !== 'make') return undefined
+    if (made.did !== 'make') {
+      if (!hasTables(outlined)) return undefined
+      // tables that are not as they usually are
+      outlined = withoutTables(outlined)
+      continue
+    }
     const { control, differences, inserted } = made.streams
     const streams: PackedGroup['streams'][number][] = []
     for (const bytes of [control, differences, inserted])
@@ -184,8 +189,22 @@ function withLiterals(group: GroupOutline, places: ReadonlySet<number>): GroupOu
       if (step.do === 'emit' && isWrong(step.piece)) return [{ do: 'literal', at: step.piece.at, length: step.piece.length }]
       if (step.do !== 'unit') return [step]
       const pieces = step.unit.pieces.filter((piece) => !isWrong(piece))
-      return pieces.length === 0 ? [] : [{ do: 'unit', unit: { ...step.unit, pieces } }]
+      if (pieces.length === step.unit.pieces.length) return [step]
+      return pieces.length === 0 ? [] : [{ do: 'unit', unit: { sources: step.unit.sources, pieces } }]
     }),
+  }
+}
+
+function hasTables({ steps }: GroupOutline): boolean {
+  return steps.some((step) => step.do === 'unit' && step.unit.tables !== undefined)
+}
+
+function withoutTables(group: GroupOutline): GroupOutline {
+  return {
+    ...group,
+    steps: group.steps.map((step): GroupOutline['steps'][number] =>
+      step.do === 'unit' ? { do: 'unit', unit: { sources: step.unit.sources, pieces: step.unit.pieces } } : step,
+    ),
   }
 }
 

@@ -15,7 +15,11 @@ export function servePatches({ setting }: PatchTask): void {
   const bench = Workbench.open(setting)
   parentPort?.on('message', (job: Job) => {
     void bench.then(
-      (open) => parentPort?.postMessage(open.do(job)),
+      (open) => {
+        const answer = open.do(job)
+        // what was made moves over, and is no garbage here
+        parentPort?.postMessage(answer, answer.did === 'apply' ? answer.bytes.map(({ bytes }) => bytes.buffer as ArrayBuffer) : [])
+      },
       (error: unknown) => parentPort?.postMessage({ did: 'fail', why: error instanceof Error ? error.message : 'unknown' }),
     )
   })

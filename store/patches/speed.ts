@@ -1,9 +1,7 @@
 // How fast this machine encodes: measured, for a plan that weighs its work against the link.
-import { open } from 'node:fs/promises'
-import type { PatchCodec } from '../../core/mod.ts'
-import { readFull } from '../files.ts'
-import { loadEncoder } from './encoders.ts'
-import { threadCount } from './threads.ts'
+import { statSync } from 'node:fs'
+import { type PatchCodec, PsyblobError } from '../../core/mod.ts'
+import { Threads, threadCount } from './threads.ts'
 
 const sampleBytes = 128 * 1024
 /** Where in the program that runs us: machine code, which is most of what changes in a system. */
@@ -24,21 +22,16 @@ export async function makingSeconds(bytes: number, codec: PatchCodec): Promise<n
   return (besides * bytes) / ((await speed) * (threads === 1 ? 1 : threads * shared))
 }
 
-/** Bytes a second of one thread: the best of a few, for others may be at work. */
-async function measure({ name, level }: PatchCodec): Promise<number> {
-  const encode = await loadEncoder(name, level)
-  const bytes = Buffer.alloc(sampleBytes, 'of a machine whose program cannot be read, some text')
-  const file = await open(process.execPath, 'r').catch(() => undefined)
-  let best = 1
+/** Bytes a second of one thread. In a thread of its own, which takes what the encoder needs away with it. */
+async function measure(codec: PatchCodec): Promise<number> {
+  const { size } = statSync(process.execPath)
+  const threads = new Threads({ old: { path: process.execPath, size }, packing: 'none', codecs: [codec] }, 1)
   try {
-    for (const at of sampleAt) {
-      if (file !== undefined) await readFull(file, bytes, at).catch(() => undefined)
-      const begun = performance.now()
-      encode(bytes)
-      best = Math.max(best, (sampleBytes * 1000) / (performance.now() - begun))
-    }
+    const at = sampleAt.filter((place) => place + sampleBytes <= size)
+    const answer = await threads.run({ do: 'measure', codec: 1, at, length: sampleBytes })
+    if (answer.did === 'measure') return answer.speed
+    throw new PsyblobError('unsupported', answer.did === 'fail' ? answer.why : 'no encoder', { hint: 'psyblob is not installed whole' })
   } finally {
-    await file?.close()
+    await threads.end()
   }
-  return best
 }

@@ -29,13 +29,13 @@ export class Threads {
   #bench: Promise<Workbench> | undefined
   #own: Promise<void> = Promise.resolve()
 
-  constructor(setting: Setting) {
+  constructor(setting: Setting, count = threadCount()) {
     this.#setting = setting
     if (program === undefined) return
     const task: PatchTask = { psyblob: 'patch', setting }
-    for (let number = 0; number < threadCount(); number++) {
+    for (let number = 0; number < count; number++) {
       // young garbage is all there is: what lives long lies outside the heap
-      const worker = new Worker(program, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 8 } })
+      const worker = new Worker(program, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
       worker.on('message', (answer: Answer) => this.#answered(worker, answer))
       worker.on('error', () => this.#lost(worker))
       worker.on('exit', () => this.#lost(worker))

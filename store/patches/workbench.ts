@@ -1,6 +1,6 @@
 // Does the jobs: of a thread of its own, or where there is none. Files stay open, decoders and encoders loaded.
 import { closeSync, openSync } from 'node:fs'
-import { applyGroup, bsdiff, type GroupContent, type GroupOutline, type Piece, writeGroup } from '../../core/mod.ts'
+import { applyGroup, bsdiff, type GroupContent, type GroupOutline, type Piece, tableText, writeGroup } from '../../core/mod.ts'
 import { fileMachine, loadTools, readExactly, type Tools } from './file-machine.ts'
 import type { Answer, Job, MadeBytes, Setting } from './job.ts'
 import { unpackStream } from './streams.ts'
@@ -43,6 +43,8 @@ export class Workbench {
           return this.#probe(job)
         case 'apply':
           return this.#apply(job)
+        case 'measure':
+          return this.#measure(job)
       }
     } catch (error) {
       return { did: 'fail', why: error instanceof Error ? error.message : 'unknown' }
@@ -61,9 +63,17 @@ export class Workbench {
     const before = new Unpacked(this.#old, this.#tools)
     const after = new Unpacked(this.#other, this.#nextTools as Tools)
     const content: GroupContent = {
-      difference: ({ sources, pieces }) => {
+      difference: ({ sources, pieces, tables }) => {
         const old = joined(sources.map(({ piece, from, length }) => before.bytes(piece).subarray(from, from + length)))
-        return bsdiff(old, joined(pieces.map((piece) => after.bytes(piece))))
+        const next = joined(pieces.map((piece) => after.bytes(piece)))
+        if (tables === undefined) return bsdiff(old, next)
+        const stored = (list: readonly Piece[], { inodeBlocks, nameBlocks }: typeof tables.old) =>
+          list.slice(0, inodeBlocks + nameBlocks).map(({ length }) => length)
+        const sourcePieces = sources.map(({ piece }) => piece)
+        return bsdiff(
+          tableText(old, tables.old, stored(sourcePieces, tables.old)),
+          tableText(next, tables.next, stored(pieces, tables.next)),
+        )
       },
       literal: (at, length) => readExactly(this.#other, at, length),
       codec: () => 1,
@@ -125,6 +135,19 @@ export class Workbench {
       if (bytes.length === raw && encode !== undefined && Buffer.compare(encode(bytes), stored) === 0) exact++
     }
     return { did: 'probe', exact }
+  }
+
+  /** The best of a few, for others may be at work. */
+  #measure({ codec, at, length }: Extract<Job, { do: 'measure' }>): Answer {
+    const encode = this.#tools.encode[codec - 1]
+    let speed = 1
+    for (const place of at) {
+      const bytes = readExactly(this.#old, place, length)
+      const begun = performance.now()
+      encode?.(bytes)
+      speed = Math.max(speed, (length * 1000) / (performance.now() - begun))
+    }
+    return { did: 'measure', speed }
   }
 
   #apply({ group, wanted }: Extract<Job, { do: 'apply' }>): Answer {
