@@ -4,8 +4,11 @@ import { join, resolve } from 'node:path'
 import { Option } from 'clipanion'
 import { PsyblobError, visible } from '../core/mod.ts'
 import { type Artifact, type BuildContext, openRun, requirePrograms, workBeside } from '../images/mod.ts'
+import { encoderOf } from '../store/mod.ts'
 import { BaseCommand } from './command.ts'
 import { bytesText } from './ui/sizes.ts'
+
+const encoded: readonly string[] = ['kernel', 'initramfs', 'squashfs', 'modloop']
 
 export abstract class BuildCommand extends BaseCommand {
   cache = Option.String('--cache', { description: 'What the next build may use again ($XDG_CACHE_HOME/psyblob, else ~/.cache/psyblob)' })
@@ -21,8 +24,24 @@ export abstract class BuildCommand extends BaseCommand {
     const artifacts = await workBeside(out, (work) =>
       build({ run: openRun(report), report, epoch, work, cache: resolve(this.#cacheFolder()), signal: this.signal }),
     )
-    this.ui.json({ out, artifacts })
-    this.ui.table(artifacts.map(({ path, size }) => [path, bytesText(size)]))
+    const told: (Artifact & { readonly encoder?: string | null })[] = []
+    for (const artifact of artifacts) told.push({ ...artifact, ...(await this.#encoder(artifact)) })
+    this.ui.json({ out, artifacts: told })
+    this.ui.table(
+      told.map(({ path, size, encoder }) => [
+        path,
+        bytesText(size),
+        encoder === undefined ? '' : encoder === null ? 'encoded by nobody known: no patches' : encoder,
+      ]),
+    )
+  }
+
+  /** Who encoded an image, for those of which patches are made: an encoder that nodes do not have makes none possible. */
+  async #encoder({ name, path }: Artifact): Promise<{ readonly encoder?: string | null }> {
+    if (!encoded.includes(name)) return {}
+    const found = await encoderOf(path, this.ui.report)
+    if (found === undefined) return {}
+    return { encoder: found.codec === undefined ? null : `${found.codec.name}, level ${found.codec.level}` }
   }
 
   #cacheFolder(): string {

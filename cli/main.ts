@@ -1,5 +1,6 @@
 // psyblob: from the words typed to an exit status. Only the module of the command that was typed is loaded.
 import { readFileSync } from 'node:fs'
+import { isMainThread } from 'node:worker_threads'
 import { exitBug, exitCodes } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { visible } from '../core/visible.ts'
@@ -90,7 +91,11 @@ process.on('uncaughtException', (error) => {
 })
 // a promise that nobody keeps ends the process as well: never as if all were well
 process.exitCode = exitBug
-main(process.argv.slice(2))
+// where the bundle is one file, it is the program of its threads too
+const work = isMainThread
+  ? main(process.argv.slice(2))
+  : import('../store/patches/patch-worker.ts').then(() => new Promise<number>(() => undefined))
+work
   .catch((error: unknown) => {
     stderr.write(`psyblob: this is a bug, please report it with the lines below\n${error instanceof Error ? error.stack : String(error)}\n`)
     return exitBug

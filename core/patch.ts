@@ -12,11 +12,11 @@ const codecBytes = nameBytes + 4
 const groupBytes = 40
 
 /** How a stream is packed: 0, 1, 2. */
-export const streamPackings = ['stored', 'brotli', 'xz'] as const
+const streamPackings = ['stored', 'brotli', 'xz'] as const
 export type StreamPacking = (typeof streamPackings)[number]
 
 /** What the packed pieces of the old blob are undone by, as squashfs numbers it; 0 when there are none. */
-export const sourcePackings = ['none', 'gzip', 'lzma', 'lzo', 'xz', 'lz4', 'zstd'] as const
+const sourcePackings = ['none', 'gzip', 'lzma', 'lzo', 'xz', 'lz4', 'zstd'] as const
 export type SourcePacking = (typeof sourcePackings)[number]
 
 /** An encoder as a registry knows it, and its level. */

@@ -79,6 +79,16 @@ const alone = {
       loader: 'ts',
       contents: readFileSync(path, 'utf8').replace(/^const require = .*$/m, ''),
     }))
+    // encoders of patches bring theirs along
+    onLoad({ filter: /zstd-wasm-[\d.]+\/dist\/common\/index\.node\.js$/ }, ({ path }) => {
+      const wasm = readFileSync(join(path, '../zstd.wasm')).toString('base64')
+      const source = readFileSync(path, 'utf8')
+      const inlined = source
+        .replace(/const \{ (readFile|resolve) \} = require\('[a-z/]+'\);/g, '')
+        .replace(/yield readFile\(resolve\(__dirname, '\.\/zstd\.wasm'\)\)/, `Buffer.from('${wasm}', 'base64')`)
+      if (inlined === source || /readFile/.test(inlined)) throw new Error(`${path} is not what it was: see to its WebAssembly`)
+      return { contents: inlined }
+    })
     // the portable engine brings its WebAssembly along
     onLoad({ filter: /blake3_js\.js$/ }, ({ path }) => {
       const wasm = readFileSync(path.replace(/\.js$/, '_bg.wasm')).toString('base64')
@@ -112,7 +122,7 @@ await build({
   target: 'node20',
   plugins: [undici, raw, alone],
   // only builders need these, and images build none
-  external: ['age-encryption', 'postject', 'tar-stream', 'yaml', 'zstd-wasm-*'],
+  external: ['age-encryption', 'postject', 'tar-stream', 'yaml'],
   define: { 'import.meta.url': 'psyblobUrl', PSYBLOB_VERSION: JSON.stringify(version) },
   minifySyntax: true,
   minifyWhitespace: true,

@@ -18,10 +18,23 @@ export type Encoder = {
 
 const simd = 'built without SIMD, the row match finder takes other matches'
 
-type Zstd = { readonly init: () => Promise<void>; readonly compress: (bytes: Uint8Array, level: number) => Uint8Array }
+type Zstd = Pick<typeof import('zstd-wasm-1.5.5'), 'init' | 'compress' | 'decompress'>
+
+/** Loaded once, when it is needed. */
+function once(load: () => Promise<Zstd>): () => Promise<Zstd> {
+  let loaded: Promise<Zstd> | undefined
+  return () => {
+    loaded ??= load().then(async (module) => {
+      await module.init()
+      return module
+    })
+    return loaded
+  }
+}
+
+const zstd155 = once(() => import('zstd-wasm-1.5.5'))
 
 function zstd(version: string, load: () => Promise<Zstd>): Encoder {
-  let loaded: Promise<Zstd> | undefined
   return {
     name: `zstd-${version}`,
     packing: 'zstd',
@@ -29,22 +42,35 @@ function zstd(version: string, load: () => Promise<Zstd>): Encoder {
     traps: { 5: simd, 6: simd, 7: simd, 8: simd, 9: simd, 10: simd },
     usual: 15,
     async load(level) {
-      loaded ??= load().then(async (module) => {
-        await module.init()
-        return module
-      })
-      const { compress } = await loaded
+      const { compress } = await load()
       return (bytes) => compress(bytes, level)
     },
   }
 }
 
+/** zlib as it was from 1.2.9 to 1.2.13 at least, whose deflate did not change. Node's own zlib is another one. */
+const zlib: Encoder = {
+  name: 'zlib-1.2.13',
+  packing: 'gzip',
+  levels: [1, 9],
+  traps: {},
+  usual: 9,
+  async load(level) {
+    const { deflate } = await import('pako-2.1.0')
+    return (bytes) => deflate(bytes, { level: level as 9, windowBits: 15, memLevel: 8 })
+  },
+}
+
 /** In the order in which they are tried. */
 const encoders: readonly Encoder[] = [
   // equal to 1.5.4, which Debian 12 has
-  zstd('1.5.5', () => import('zstd-wasm-1.5.5')),
+  zstd('1.5.5', zstd155),
   // Debian 13, Alpine 3.22
-  zstd('1.5.7', () => import('zstd-wasm-1.5.7')),
+  zstd(
+    '1.5.7',
+    once(() => import('zstd-wasm-1.5.7')),
+  ),
+  zlib,
 ]
 
 /** Those that may have made pieces packed like that, at that level; a level that none is asked about is the usual one. */
@@ -72,4 +98,9 @@ export async function loadEncoder(name: string, level: number): Promise<Encode> 
       hint: 'this machine has no WebAssembly, or psyblob is not installed whole',
     })
   }
+}
+
+/** The bytes of a whole zstd frame, however large it becomes. Throws whatever the package does for what is none. */
+export async function unpackZstd(bytes: Uint8Array): Promise<Uint8Array> {
+  return (await zstd155()).decompress(bytes)
 }

@@ -14,8 +14,8 @@ import { blake3 } from '../blake3.ts'
 import { readFull, translated } from '../files.ts'
 import { pool } from '../pool.ts'
 import { contentOf, type ImageContent } from './content.ts'
-import { encodersFor } from './encoders.ts'
 import type { PackedGroup, Setting } from './job.ts'
+import { probe } from './probe.ts'
 import { type CompressStream, packStream } from './streams.ts'
 import { Threads } from './threads.ts'
 
@@ -37,8 +37,6 @@ export type NoPatch = { readonly bytes: undefined; readonly why: string | undefi
 
 /** Pieces that an encoder is tried with. */
 const probed = 64
-/** An encoder that makes fewer of them as they are is another one. */
-const exactEnough = 0.9
 /** What is smaller by less than a fifth is not worth the work of a node. */
 export const worthIt = 0.8
 
@@ -48,7 +46,7 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
   if (before === undefined || after === undefined) return { bytes: undefined, why: undefined }
   const copies = await copiesOf({ old, before }, { next, after })
   const changed = after.pieces.filter((_, number) => copies[number] === undefined)
-  const codec = await findCodec(options, { before, after, changed })
+  const codec = await probe({ image: { path: next.path, size: next.size }, content: after, pieces: changed, most: probed, report })
   if (codec === undefined)
     return { bytes: undefined, why: `nothing here compresses as ${after.packing} of ${name} was compressed${levelText(after)}` }
   const groups = outline({ old: before, next: after, size: next.size, copies, isLiteral: () => false })
@@ -124,30 +122,6 @@ async function digestsOf(path: string, pieces: readonly Piece[]): Promise<readon
   } finally {
     await file.close()
   }
-}
-
-/** The encoder that makes the pieces that changed as they are. */
-async function findCodec(
-  options: MakeOptions,
-  { changed, ...contents }: Contents & { readonly changed: readonly Piece[] },
-): Promise<PatchCodec | undefined> {
-  const { packing, level } = contents.after
-  const packed = changed.filter((piece) => piece.isPacked && !piece.isMetadata)
-  const every = Math.max(1, Math.floor(packed.length / probed))
-  const pieces = packed.filter((_, number) => number % every === 0).map(({ at, length, raw }) => [at, length, raw] as const)
-  for (const { encoder, level: at } of encodersFor(packing, level)) {
-    const codec = { name: encoder.name, level: at }
-    const threads = new Threads(settingOf(options, { ...contents, codec }))
-    try {
-      const answer = await threads.run({ do: 'probe', pieces, codec: 1 })
-      if (answer.did === 'probe' && answer.exact >= exactEnough * pieces.length) return codec
-      const found = answer.did === 'probe' ? `${answer.exact} of ${pieces.length} blocks` : answer.did === 'fail' ? answer.why : ''
-      options.report({ type: 'trace', text: `patch of ${options.name}: ${encoder.name} at level ${at}: ${found}` })
-    } finally {
-      await threads.end()
-    }
-  }
-  return undefined
 }
 
 type GroupWork = { readonly threads: Threads; readonly options: MakeOptions }

@@ -32,8 +32,11 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   ],
   // puts an application into a Node binary, as Node's own documentation does it
   postject: ['images/builders/program.ts'],
-  // zstd 1.5.5 wherever it runs: what it made once it makes again
-  '@bokuweb/zstd-wasm': ['images/builders/zstd.ts'],
+  // zstd of two versions, the same wherever they run: what they made once they make again
+  'zstd-wasm-1.5.5': ['store/patches/encoders.ts'],
+  // zlib as mksquashfs has it, byte for byte; Node's is another one
+  'pako-2.1.0': ['store/patches/encoders.ts'],
+  'zstd-wasm-1.5.7': ['store/patches/encoders.ts'],
   // a node's age identity
   'age-encryption': ['images/builders/age.ts'],
   // recipes: where each complaint has its line

@@ -91,7 +91,15 @@ async function update(site: Site, servers: readonly BentServer[], options: Updat
     const refreshed = await refresh({ trust, mirrors, store, state, clock: Date.now(), keep: true })
     const { manifest } = refreshed.release
     const target = { manifest, target: undefined, others: [], parts, store, mirrors, report }
-    const plans = await planRelease({ ...target, force: false, keepIndexes: true, frugal: false, adopt: true, prefer: 'time', patches: true })
+    const plans = await planRelease({
+      ...target,
+      force: false,
+      keepIndexes: true,
+      frugal: false,
+      adopt: true,
+      prefer: 'time',
+      patches: true,
+    })
     planned?.()
     const done = await assemble({ plans, parts, mirrors, report })
     const files = Object.fromEntries(done.map(({ plan, part }) => [plan.entry.path, readFileSync(part as string)]))
