@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { PsyblobError, visible } from '../../core/mod.ts'
+import { limits, PsyblobError, visible } from '../../core/mod.ts'
 import { hasCode, translated } from '../../store/mod.ts'
 import init from '../guest/init.sh?raw'
 import { findProgram } from '../run.ts'
@@ -61,12 +61,36 @@ export async function initramfs(recipe: Recipe, { out, modules }: InitramfsOptio
   for (const path of [...order, ...later])
     entries.push({ path: inside(path), mode: 0o644, content: { bytes: await moduleBytes(join(tree.dir, path), context.run) } })
   context.signal?.throwIfAborted()
-  const archive = cpio(entries, context.epoch)
-  const bytes = (await takesZstd(modules, tree)) ? await compress(archive) : gzipSync(archive, { level: 9 })
+  const archives = archivesOf(entries, context.epoch)
+  const isZstd = await takesZstd(modules, tree)
+  const frames: Uint8Array[] = []
+  for (const archive of archives) frames.push(isZstd ? await compress(archive) : gzipSync(archive, { level: 9 }))
+  const bytes = Buffer.concat(frames)
   await writeFile(out, bytes).catch((error: unknown) => {
     throw translated(error, `writing ${out}`)
   })
   return { name: 'initramfs', path: out, size: bytes.length }
+}
+
+/** One archive; several when it would be more than a node can pack again at once. The kernel unpacks one after the other. */
+function archivesOf(entries: readonly CpioEntry[], epoch: number): readonly Uint8Array[] {
+  const whole = cpio(entries, epoch)
+  if (whole.length <= limits.patch.piece) return [whole]
+  const archives: Uint8Array[] = []
+  let some: CpioEntry[] = []
+  let bytes = 0
+  for (const entry of entries) {
+    const { content } = entry
+    const size = content !== 'folder' && 'bytes' in content ? content.bytes.length : 0
+    if (bytes > 0 && bytes + size > limits.patch.piece / 2) {
+      archives.push(cpio(some, epoch))
+      some = []
+      bytes = 0
+    }
+    some.push(entry)
+    bytes += size
+  }
+  return [...archives, cpio(some, epoch)]
 }
 
 /** What the kernel's configuration says, which lies beside its modules as packages have it; without one it is taken for a new one. */

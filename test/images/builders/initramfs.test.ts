@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { readZstdFrames } from '../../../core/mod.ts'
 import { initramfs } from '../../../images/builders/initramfs.ts'
 import type { Recipe } from '../../../images/builders/recipe.ts'
 import { decompress } from '../../../images/builders/zstd.ts'
 import { openRun } from '../../../images/run.ts'
+import { encoderOf } from '../../../store/mod.ts'
 
 let dir: string
 beforeEach(() => {
@@ -95,6 +97,24 @@ describe('an initramfs', () => {
     expect(file(gunzipSync(await build()), 'etc/psyblob/initramfs.conf')).toBe('watchdog=300\n')
     kernelModules('CONFIG_RD_ZSTD=y\n')
     expect(Buffer.from(await build()).readUInt32LE(0)).toBe(0xfd2fb528)
+  })
+
+  test('that is large is several archives, each whole in a frame that a node can pack again', async () => {
+    const names = ['virtio_blk', 'virtio', 'squashfs', 'extra']
+    for (const [at, name] of names.entries())
+      write(`modules/lib/modules/6.1.0/kernel/${name}.ko`, Buffer.alloc(3 * 1024 * 1024, `module ${at} `))
+    const bytes = await build('initramfs', { modules: ['extra'] })
+    const { pieces = [] } = readZstdFrames(bytes) ?? {}
+    expect(pieces.length).toBeGreaterThan(2)
+    const all = new Set<string>()
+    for (const { at, length, raw } of pieces) {
+      const archive = await decompress(bytes.subarray(at, at + length), 'it')
+      expect(archive.length).toBe(raw)
+      expect(raw).toBeLessThan(8 * 1024 * 1024)
+      for (const path of execFileSync('cpio', ['--list', '--quiet'], { input: archive, encoding: 'utf8' }).split('\n')) all.add(path)
+    }
+    expect([...all]).toEqual(expect.arrayContaining(['init', ...names.map((name) => `lib/modules/6.1.0/kernel/${name}.ko`)]))
+    expect((await encoderOf(join(dir, 'initramfs'), () => undefined))?.codec).toEqual({ name: 'zstd-1.5.5', level: 15 })
   })
 
   test('with a module that the kernel does not have is not made', async () => {
