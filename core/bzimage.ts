@@ -43,7 +43,8 @@ export function readBzImage(bytes: Uint8Array): Content | undefined {
   }
   if (at !== end || raw !== total) return undefined
   pieces.push(plain('tail', at, bytes.length - at))
-  return { packing: 'lz4', pieces, margin: 1024 * 1024 }
+  // a block is made from the one in its place: its neighbours would save one byte in eighty, and take 16 MiB more
+  return { packing: 'lz4', pieces, margin: 0 }
 }
 
 /** A stretch that is not packed. */

@@ -26,6 +26,8 @@ export type { Bytes, HashEngine, Hasher } from './hash.ts'
 export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
 export { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
 export { limits } from './limits.ts'
+export { unpackLz4 } from './lz4.ts'
+export { packLz4Hc } from './lz4-hc.ts'
 export { comparePaths, formatManifest, type Manifest, type ManifestContent, parseManifest, sameContent } from './manifest.ts'
 export {
   composed,

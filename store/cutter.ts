@@ -14,6 +14,8 @@ import {
 import { readFull, translated } from './files.ts'
 import { squashfsCodec } from './squashfs-codecs.ts'
 
+const coarseTimes = 16
+
 /**
  * Where the blocks of a squashfs image lie. Undefined for any other file, and for an image that is damaged, or compressed in a way that
  * nobody here knows: it is cut like any other file.
@@ -47,6 +49,11 @@ export function cutterOf(
   if (layout === undefined) return fastCdc(sizes)
   const { least, most } = defaultGroups
   return squashfsCutter(layout, { from, sizes, groups: { least: least * times, most: most * times } })
+}
+
+/** A cutter for what is compressed as a whole: chunks that are large, for none of them is ever found anywhere else. */
+export function coarseCutter(): Cutter {
+  return fastCdc(grown(defaultSizes, coarseTimes))
 }
 
 /** The cutter for the one file at `path`, which is `size` bytes long. */

@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises'
 import { type Bytes, ChunkIndexBuilder, type CID, chunks, cidOf, PsyblobError } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
 import { borrow, giveBack } from './buffers.ts'
-import { cutterOf, layoutOf } from './cutter.ts'
+import { coarseCutter, cutterOf, layoutOf } from './cutter.ts'
 import { translated } from './files.ts'
 import { beginSecondHalf } from './second-half.ts'
 
@@ -50,10 +50,13 @@ export async function* fileBytes(path: string, options: { readonly from?: number
   }
 }
 
+/** False: it gets no index. `coarse`: one that says no more than what of a patch came out as it should. */
+export type Cutting = boolean | 'coarse'
+
 /** Hashes the file at `path`, and cuts it as suits its first bytes when `chunked` and it is large enough. `onBytes` hears of each piece read. */
 export async function ingest(
   path: string,
-  options: { readonly chunked: boolean; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
+  options: { readonly chunked: Cutting; readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
 ): Promise<Ingested> {
   const engine = blake3()
   const whole = engine.create()
@@ -66,7 +69,7 @@ export async function ingest(
       yield piece
     }
   }
-  const builder = options.chunked ? await cutFile(path, counted) : undefined
+  const builder = options.chunked === false ? undefined : await cutFile(path, counted, options.chunked === 'coarse')
   // what the other thread has cut, or nobody needs cut, is hashed all the same
   for await (const _ of counted());
   const cid = cidOf(whole.digest())
@@ -76,15 +79,15 @@ export async function ingest(
 }
 
 /** Cuts what `source` gives, the bytes of the file at `path`, up to where another thread has done it. */
-async function cutFile(path: string, source: () => Bytes): Promise<ChunkIndexBuilder> {
+async function cutFile(path: string, source: () => Bytes, isCoarse: boolean): Promise<ChunkIndexBuilder> {
   const engine = blake3()
   const builder = new ChunkIndexBuilder()
-  const layout = await layoutOf(path)
+  const layout = isCoarse ? undefined : await layoutOf(path)
   const size = await sizeOf(path)
-  const second = beginSecondHalf(path, size, layout)
+  const second = isCoarse ? undefined : beginSecondHalf(path, size, layout)
   try {
     let offset = 0
-    for await (const chunk of chunks(source(), { cutter: cutterOf(layout, { size }) })) {
+    for await (const chunk of chunks(source(), { cutter: isCoarse ? coarseCutter() : cutterOf(layout, { size }) })) {
       const met = second !== undefined && offset >= second.from ? await second.meets(offset) : undefined
       if (met !== undefined) {
         builder.append(met.index, met.first)

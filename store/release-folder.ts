@@ -34,7 +34,7 @@ export function roleOf(path: string): Role {
   return names.find(([pattern]) => pattern.test(basename(path)))?.[1] ?? 'file'
 }
 
-/** Compressed as a whole: after a change nearly all of it is new whatever one does, so no index is made. */
+/** Others are compressed as a whole: after a change nearly all of it is new whatever one does. */
 export function isWorthCutting(role: Role): boolean {
   return role !== 'kernel' && role !== 'initramfs' && role !== 'efi'
 }

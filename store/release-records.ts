@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { CID, Entry, EntryBlob, Manifest, Report } from '../core/mod.ts'
 import type { Licences } from './licences.ts'
+import { isPatchable } from './patches/content.ts'
 import { isWorthCutting, type ReleaseFile } from './release-folder.ts'
 import { SmallFiles, smallFile } from './small-files.ts'
 import type { TreeItem } from './tree-folder.ts'
@@ -21,7 +22,7 @@ export async function slotRecords(files: readonly ReleaseFile[], options: Record
   const isLikely = likely(options.current)
   const records: Entry[] = []
   for (const file of files) {
-    const chunked = isWorthCutting(file.role)
+    const chunked = isWorthCutting(file.role) || ((await isPatchable(file.source)) ? 'coarse' : false)
     const bin = await uploads.file(file.source, { chunked, isLikely: isLikely(file), size: file.size, onBytes })
     const mod = 0o100000 | (file.executable ? 0o755 : 0o644)
     records.push({ path: file.path, role: file.role, mod, uid: 0, gid: 0, target: null, licence: null, bin, ccs: null })

@@ -1,6 +1,6 @@
 // Undoes the compression of what lies in a squashfs image. Each package is loaded when an image needs it; without it the image is cut like any other file.
 import { inflateSync } from 'node:zlib'
-import type { Compressor, Decompress } from '../core/mod.ts'
+import { type Compressor, type Decompress, unpackLz4 } from '../core/mod.ts'
 import { decompressLzo } from './lzo.ts'
 import { xzSize } from './xz-size.ts'
 
@@ -13,17 +13,7 @@ export type Unpack = (bytes: Uint8Array, limit: number) => Uint8Array
 const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
   gzip: async () => (bytes, limit) => inflateSync(bytes, { maxOutputLength: limit }),
   lzo: async () => decompressLzo,
-  lz4: async () => {
-    const { uncompressSync } = (await import('lz4-napi')).default
-    // the package wants the size before the block, and makes room for so much and no more
-    let sized = new Uint8Array(0)
-    return (bytes, limit) => {
-      if (sized.length < 4 + Math.max(limit, bytes.length)) sized = new Uint8Array(4 + Math.max(limit, bytes.length))
-      new DataView(sized.buffer).setUint32(0, limit, true)
-      sized.set(bytes, 4)
-      return uncompressSync(sized.subarray(0, 4 + bytes.length))
-    }
-  },
+  lz4: async () => unpackLz4,
   zstd: async () => {
     const { ZSTDDecoder } = await import('zstddec')
     const decoder = new ZSTDDecoder()

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { type Bytes, type CID, type EntryBlob, isPsyblobError, type Report } from '../core/mod.ts'
 import { hasCode } from './files.ts'
 import { indexTree } from './index-tree.ts'
-import { changedWhileRead, fileBytes, type Ingested, ingest } from './ingest.ts'
+import { type Cutting, changedWhileRead, fileBytes, type Ingested, ingest } from './ingest.ts'
 import type { RemoteWriter, Staged } from './remote.ts'
 import { SmallFiles, smallFile } from './small-files.ts'
 
@@ -23,7 +23,7 @@ type Upload = {
 
 export type UploadOptions = { readonly report: Report; readonly signal: AbortSignal | undefined }
 type FileOptions = {
-  readonly chunked: boolean
+  readonly chunked: Cutting
   /** The repository has it already, by all appearances: it is hashed where it lies. */
   readonly isLikely: boolean
   readonly size: number

@@ -53,7 +53,7 @@ await build({
   platform: 'node',
   target: 'node20',
   plugins: [undici, raw],
-  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'lz4-napi', 'postject', 'zstd-wasm-*'],
+  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'postject', 'zstd-wasm-*'],
   // less to read at every start; names stay, for stacks in reports of bugs
   minifySyntax: true,
   minifyWhitespace: true,
@@ -70,7 +70,7 @@ chmodSync(`${aside}/psyblob.js`, 0o755)
 const alone = {
   name: 'alone',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(@napi-rs\/blake-hash|@napi-rs\/lzma|lz4-napi)$/ }, ({ path }) => ({ path, namespace: 'native' }))
+    onResolve({ filter: /^(@napi-rs\/blake-hash|@napi-rs\/lzma)$/ }, ({ path }) => ({ path, namespace: 'native' }))
     onLoad({ filter: /.*/, namespace: 'native' }, ({ path }) => ({
       contents: `module.exports = require('node:module').createRequire(psyblobUrl)('./${path.split('/').at(-1)}.node')`,
     }))

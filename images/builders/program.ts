@@ -70,7 +70,6 @@ type NativePart = {
 const natives: readonly NativePart[] = [
   { package: '@napi-rs/blake-hash', binaries: '@napi-rs/blake-hash', file: 'blake-hash.node', compression: undefined },
   { package: '@napi-rs/lzma', binaries: '@napi-rs/lzma', file: 'lzma.node', compression: 'xz' },
-  { package: 'lz4-napi', binaries: '@antoniomuso/lz4-napi', file: 'lz4-napi.node', compression: 'lz4' },
 ]
 const processors = { x86_64: 'x64', aarch64: 'arm64' } as const
 

@@ -40,6 +40,9 @@ export type ApplyPatchOptions = {
   readonly signal: AbortSignal
 }
 
+/** Bytes made for one group: two threads with more, as the blocks of a kernel are, would take too much memory. */
+const largeGroup = 6 * 1024 * 1024
+
 /** Groups that may fail before the rest is not tried any more. */
 const patience = 3
 
@@ -86,12 +89,9 @@ async function applyFile(options: ApplyPatchOptions): Promise<void> {
   const parsed = await readPatch(part, patch.size)
   const work = new Work(options, parsed)
   if (work.groups.length === 0) return
-  const threads = new Threads({
-    old: { path: patch.old, size: parsed.old.size },
-    packing: parsed.packing,
-    codecs: parsed.codecs,
-    patch: part,
-  })
+  const setting = { old: { path: patch.old, size: parsed.old.size }, packing: parsed.packing, codecs: parsed.codecs, patch: part }
+  const most = work.groups.reduce((sum, { made }) => Math.max(sum, made), 0)
+  const threads = new Threads(setting, most > largeGroup ? 1 : undefined)
   const failures: string[] = []
   try {
     await pool(

@@ -36,3 +36,8 @@ export async function contentOf(path: string): Promise<ImageContent | undefined>
     throw translated(error, `reading ${path}`)
   }
 }
+
+/** True for a kernel or an initramfs that patches are made of. Files that cannot be read are for others to tell. */
+export async function isPatchable(path: string): Promise<boolean> {
+  return (await contentOf(path).catch(() => undefined)) !== undefined
+}

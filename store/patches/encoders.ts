@@ -1,5 +1,5 @@
 // The encoders that psyblob can make bytes with again, each pinned to one version of one package: its output is part of what it is (spec/patch.md 6).
-import { PsyblobError, type SourcePacking } from '../../core/mod.ts'
+import { PsyblobError, packLz4Hc, type SourcePacking } from '../../core/mod.ts'
 
 /** Encodes a piece. Equal bytes in, equal bytes out, on every machine. */
 export type Encode = (bytes: Uint8Array) => Uint8Array
@@ -61,6 +61,16 @@ const zlib: Encoder = {
   },
 }
 
+/** What kernels are packed by: `lz4 -l -9`, of which each block of 8 MiB is one piece. */
+const lz4: Encoder = {
+  name: 'lz4hc-1.9.4',
+  packing: 'lz4',
+  levels: [3, 9],
+  traps: {},
+  usual: 9,
+  load: async (level) => (bytes) => packLz4Hc(bytes, level),
+}
+
 /** In the order in which they are tried. */
 const encoders: readonly Encoder[] = [
   // equal to 1.5.4, which Debian 12 has
@@ -71,6 +81,7 @@ const encoders: readonly Encoder[] = [
     once(() => import('zstd-wasm-1.5.7')),
   ),
   zlib,
+  lz4,
 ]
 
 /** Those that may have made pieces packed like that, at that level; a level that none is asked about is the usual one. */

@@ -10,7 +10,6 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   '@napi-rs/blake-hash': ['store/blake3.ts'],
   blake3: ['store/blake3.ts'],
   '@napi-rs/lzma': ['store/squashfs-codecs.ts'],
-  'lz4-napi': ['store/squashfs-codecs.ts'],
   zstddec: ['store/squashfs-codecs.ts'],
   undici: ['store/remotes/http.ts'],
   execa: ['images/run.ts'],
