@@ -262,6 +262,8 @@ async function chooseWay(
     fileOf: (cid) => holder(cid)?.path,
     gotOf: async (cid) => (await sizeOf(partPath(parts, cid))) ?? 0,
     missing,
+    // a dry run shows all ways
+    seconds: prefer === 'bytes' || !options.keepIndexes ? Number.POSITIVE_INFINITY : chunks.seconds,
     warn,
     signal,
   })

@@ -3,7 +3,7 @@ import { type CID, type EntryBlob, isPsyblobError, type PatchCodec, parsePatchHe
 import type { Mirrors } from '../mirrors.ts'
 import { MemorySink } from '../sinks.ts'
 import { estimate, type Way } from '../ways.ts'
-import { makingSeconds } from './speed.ts'
+import { leastMakingSeconds, makingSeconds } from './speed.ts'
 
 /** What a node needs to apply a patch. */
 export type PatchPlan = {
@@ -24,6 +24,8 @@ export type OfferOptions = {
   readonly gotOf: (cid: CID) => Promise<number>
   /** Bytes of the blob that are missing: a patch of more is none of use. */
   readonly missing: number
+  /** Seconds that the chunks take: a patch that cannot be sooner on any machine is not asked for, nor reckoned with. Infinite: it is. */
+  readonly seconds: number
   readonly warn: (why: string) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -38,13 +40,18 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
   for (const { from, cid, size } of bin.patches ?? []) {
     const old = fileOf(from)
     if (old === undefined || size >= missing || (best !== undefined && size >= best.patch.size)) continue
+    const { forecast } = mirrors.link
+    const least = (made: number) => estimate('patch', { bytes: 0, requests: 1, work: leastMakingSeconds(made) }, forecast).seconds
+    // what is made is at least what is missing
+    if (least(missing) > options.seconds) continue
     const head = await headOf({ from, cid, size }, bin, options)
     if (head === undefined) continue
+    if (least(head.made) > options.seconds) continue
     const got = await gotOf(cid)
     const bytes = Math.max(0, size - got)
     try {
       const work = head.codec === undefined ? 0 : await makingSeconds(head.made, head.codec)
-      const way = estimate('patch', { bytes, requests: bytes === 0 ? 0 : 1, work }, mirrors.link.forecast)
+      const way = estimate('patch', { bytes, requests: bytes === 0 ? 0 : 1, work }, forecast)
       best = { patch: { from, cid, size, old }, way }
     } catch (error) {
       if (!isPsyblobError(error, 'unsupported')) throw error

@@ -11,6 +11,14 @@ const besides = 1.2
 /** Two threads on two cores do not finish at one moment. */
 const shared = 0.9
 
+/** Bytes a second that one thread of no machine encodes. */
+const fastest = 60_000_000
+
+/** Seconds to make `bytes` bytes on the best of machines with as many threads. */
+export function leastMakingSeconds(bytes: number): number {
+  return bytes / (fastest * threadCount())
+}
+
 const measured = new Map<string, Promise<number>>()
 
 /** Seconds to make `bytes` bytes with that codec, in all threads there are. Throws `unsupported`. */
