@@ -1,5 +1,6 @@
 // A Linux kernel for x86 (bzImage, kernel: Documentation/arch/x86/boot.rst) whose inside was packed by `lz4 -l`, as Debian's is.
 import type { Content, Piece } from './content.ts'
+import { limits } from './limits.ts'
 
 const sectorBytes = 512
 /** Fields of the head: sectors of the 16-bit part, a magic number, where in the 32-bit part the payload lies, and how long it is. */
@@ -27,7 +28,7 @@ export function readBzImage(bytes: Uint8Array): Content | undefined {
   let at = start + 4
   while (at + 4 < end && raw < total) {
     const packed = view.getUint32(at, true)
-    if (packed === 0 || at + 4 + packed > end) return undefined
+    if (packed === 0 || packed > limits.patch.piece || at + 4 + packed > end) return undefined
     pieces.push(plain('sizes', at, 4, 4 * pieces.length))
     const size = Math.min(legacyBlock, total - raw)
     pieces.push({

@@ -51,8 +51,10 @@ export const limits = {
     sources: 4096,
     sourceBytes: 16 * 1024 * 1024,
     sourceRaw: 32 * 1024 * 1024,
-    /** What is unpacked for a group that encodes `made` bytes. */
-    unpacked: (made: number) => 64 * made + 1024 * 1024,
+    /** What is unpacked of sources and taken from them, for a group that encodes `made` bytes. */
+    handled: (made: number) => 128 * made + 1024 * 1024,
+    /** Changes of one unit: 100,000 a MiB are many. */
+    triples: 1024 * 1024,
     /** What a group encodes, and each of its streams unpacked. */
     groupMade: 16 * 1024 * 1024,
     stream: 16 * 1024 * 1024,

@@ -61,7 +61,7 @@ export function applyGroup(
   const added = new ZeroRunReader(differences)
   const literals = new VarintReader(inserted, 'patch')
   let [written, worked] = [0, 0]
-  let [copied, sourced, unpacked] = [0, 0, 0]
+  let [copied, sourced, handled] = [0, 0, 0]
   let unit: { readonly bytes: Uint8Array; taken: number } | undefined
   const write = (bytes: Uint8Array) => {
     written += bytes.length
@@ -80,14 +80,18 @@ export function applyGroup(
         const count = reader.next()
         copied = from + count
         written += count
+        if (count === 0) throw reader.refused('a copy of nothing')
         if (written > length) throw reader.refused(`more than ${length} bytes of a group`)
         if (from < 0 || copied > machine.size) throw reader.refused('bytes outside of the old blob')
         machine.copy(from, count)
         break
       }
-      case 'literal':
-        write(literals.take(reader.next()))
+      case 'literal': {
+        const count = reader.next()
+        if (count === 0) throw reader.refused('new bytes that are none')
+        write(literals.take(count))
         break
+      }
       case 'unit': {
         if (unit !== undefined && unit.taken < unit.bytes.length) throw reader.refused('a unit of which something is left')
         const kind = unitKinds[reader.next()]
@@ -161,8 +165,9 @@ export function applyGroup(
       total += length
       list.push({ ...last, from, length })
     }
-    unpacked += raw
-    if (total > limits.patch.sourceBytes || raw > limits.patch.sourceRaw || unpacked > limits.patch.unpacked(made))
+    // the same bytes may be taken any number of times: that is work too
+    handled += raw + total
+    if (total > limits.patch.sourceBytes || raw > limits.patch.sourceRaw || handled > limits.patch.handled(made))
       throw reader.refused('more sources than it may have')
     const text = scratch.text.take(total)
     let to = 0
@@ -194,7 +199,7 @@ export function applyGroup(
 
   function readTriples(most: number): Triple[] {
     const count = reader.next()
-    if (count > most) throw reader.refused(`${count} changes`)
+    if (count > limits.patch.triples) throw reader.refused(`${count} changes`)
     const triples: Triple[] = []
     let total = 0
     for (let number = 0; number < count; number++) {

@@ -107,6 +107,9 @@ class Builder {
   #at = 0
   /** Of the group: bytes that are made or brought along. */
   #work = 0
+  /** Of the group: bytes that its units are made into, and that are unpacked and taken for them. */
+  #made = 0
+  #handled = 0
   #unit: Growing | undefined
   /** Some pieces of tables are still to come. */
   #isTables = false
@@ -183,7 +186,11 @@ class Builder {
   #endUnit(): void {
     const unit = this.#unit
     if (unit === undefined) return
-    const sources = affordable(this.#files.sources(unit.ranges))
+    this.#made += unit.raw
+    // half: of what is encoded, something may have to be brought along in the end
+    const left = limits.patch.handled(this.#made) / 2 - this.#handled
+    const { sources, handled } = affordable(this.#files.sources(unit.ranges), left)
+    this.#handled += handled
     this.#steps.splice(this.#unitStep, 0, { do: 'unit', unit: { sources, pieces: unit.pieces } })
     this.#unit = undefined
   }
@@ -194,6 +201,8 @@ class Builder {
     this.#steps = []
     this.#begin = this.#at
     this.#work = 0
+    this.#made = 0
+    this.#handled = 0
   }
 }
 
@@ -219,16 +228,19 @@ function sizesOf({ pieces }: Content): ReadonlyMap<string, number> {
   return sizes
 }
 
-/** As many of them as a unit may have: what is left out comes as new bytes. */
-function affordable(sources: readonly Source[]): readonly Source[] {
-  let unpacked = 0
+/** As many of them as a unit may have whose group has `left` bytes to handle: what is left out comes as new bytes. */
+function affordable(sources: readonly Source[], left: number): { readonly sources: readonly Source[]; readonly handled: number } {
+  let [unpacked, taken, handled] = [0, 0, 0]
   let last: Piece | undefined
-  const end = sources.findIndex(({ piece }) => {
+  const end = sources.findIndex(({ piece, length }) => {
     if (piece !== last) unpacked += piece.raw
     last = piece
-    return unpacked > limits.patch.sourceRaw
+    taken += length
+    if (unpacked > limits.patch.sourceRaw || taken > limits.patch.sourceBytes || unpacked + taken > left) return true
+    handled = unpacked + taken
+    return false
   })
-  return sources.slice(0, Math.min(limits.patch.sources, end < 0 ? sources.length : end))
+  return { sources: sources.slice(0, Math.min(limits.patch.sources, end < 0 ? sources.length : end)), handled }
 }
 
 type Extent = {
