@@ -20,6 +20,7 @@ import { grub } from '../../images/bootloaders/grub.ts'
 import { blake3 } from '../../store/blake3.ts'
 import { indexTree } from '../../store/index-tree.ts'
 import { squashfsCodec } from '../../store/squashfs-codecs.ts'
+import { appliedPatch } from './applied-patch.ts'
 import { madeOf } from './made-of.ts'
 
 const root = join(import.meta.dirname, '../../spec/vectors')
@@ -71,6 +72,8 @@ const readers: Readonly<Record<string, (vector: Vector) => unknown>> = {
     }
   },
   xz: ({ base64, most }) => Buffer.from(readXz(new Uint8Array(Buffer.from(base64, 'base64')), most, 'vector')).toString(),
+  patch: async ({ old, patch }) =>
+    hex(await appliedPatch(new Uint8Array(Buffer.from(old, 'hex')), new Uint8Array(Buffer.from(patch, 'hex')))),
   chunker: ({ bytes }) => cuts(madeOf(bytes), fastCdc()),
   squashfs: async ({ base64 }) => {
     const image = new Uint8Array(Buffer.from(base64, 'base64'))
