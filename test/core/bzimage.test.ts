@@ -77,7 +77,7 @@ describe('a kernel', () => {
     ['with fewer blocks than it becomes', kernel({ total: 17 * MiB })],
     ['with more blocks than it becomes', kernel({ total: 8 * MiB })],
     ['that becomes nothing', kernel({ total: 0 })],
-    ['with a block of nothing', kernel({ blocks: [3000, 0] })],
+    ['with a block of nothing', kernel({ blocks: [0, 3000] })],
     ['with a block that a patch could not make', kernel({ blocks: [8 * MiB + 1, 2000] })],
     ['whose head lies in more sectors', kernel().fill(200, 0x1f1, 0x1f2)],
     ['with another magic number', kernel().fill('x', 0x202, 0x203)],

@@ -115,6 +115,47 @@ describe('the head of a patch', () => {
     expect(() => parsed(bytesOf(group(most + 1)), 232)).toThrow(refused())
   })
 
+  it('may have sixteen codecs, and no more', () => {
+    const codecs = (count: number) => ({ ...example, codecs: Array.from({ length: count }, (_, level) => ({ name: 'zstd-1.5.5', level })) })
+    expect(parsed(bytesOf(codecs(16)), size + 15 * 32).codecs[15]).toEqual({ name: 'zstd-1.5.5', level: 15 })
+    expect(() => parsed(bytesOf(codecs(17)), size + 16 * 32)).toThrow(refused())
+  })
+
+  it('may have 65,536 groups, and no more', () => {
+    const tiny = { length: 1, made: 0, at: 0, from: 0, streams: [stored(0), stored(0), stored(0)] } as const
+    const groups = (count: number) => ({ ...example, next: { cid: cid(2), size: count }, groups: Array<typeof tiny>(count).fill(tiny) })
+    expect(parsed(bytesOf(groups(65_536)), 152 + 65_536 * 40).groups.length).toBe(65_536)
+    expect(() => parsed(bytesOf(groups(65_537)), 152 + 65_537 * 40)).toThrow(refused())
+  })
+
+  it.each([
+    ['encodes', 16 * 1024 * 1024, (made: number) => ({ made })],
+    [
+      'has in a stream',
+      16 * 1024 * 1024,
+      (raw: number) => ({ streams: [stored(0), { packing: 'xz', raw, packed: 0 }, stored(0)] as const }),
+    ],
+  ])('has no group that %s more than 16 MiB', (_, most, change) => {
+    const length = 8 * 1024 * 1024
+    const of = (value: number) => {
+      const group = { at: 0, from: 0, length, made: 0, streams: [stored(0), stored(0), stored(0)] as const, ...change(value) }
+      return bytesOf({ ...example, next: { cid: cid(2), size: length }, groups: [group] })
+    }
+    expect(parsed(of(most), 192).groups.length).toBe(1)
+    expect(() => parsed(of(most + 1), 192)).toThrow(refused())
+  })
+
+  it('has no group of nothing', () => {
+    const nothing = { at: 6000, from: 1335, length: 0, made: 0, streams: [stored(0), stored(0), stored(0)] } as const
+    expect(() => parsed(bytesOf({ ...example, groups: [...example.groups, nothing] }), size + 40)).toThrow(refused())
+  })
+
+  it('of which only the beginning is there names its codecs, or is refused', () => {
+    const head = { ...example, codecs: 1, groups: 2 }
+    expect(readPatchCodecs(bytesOf().subarray(0, 152), head).length).toBe(1)
+    expect(() => readPatchCodecs(bytesOf().subarray(0, 151), head)).toThrow(refused())
+  })
+
   it('of an empty blob has no groups', () => {
     const empty = { ...example, next: { cid: cid(3), size: 0 }, made: 0, codecs: [], groups: [] }
     expect(parsed(bytesOf(empty), 120)).toEqual(empty)

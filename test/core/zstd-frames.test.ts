@@ -77,6 +77,7 @@ describe('frames of zstd', () => {
 
   it.each<readonly [string, Uint8Array]>([
     ['nothing', Buffer.alloc(0)],
+    ['a frame of another format', frame(one).fill(0xfe, 3, 4)],
     ['a frame that does not say how large it becomes', frame({ descriptor: 0, before: [0x50], size: [], blocks: [[0, 5]] })],
     ['a frame that becomes nothing', frame({ descriptor: 0x20, size: [0], blocks: [[0, 0]] })],
     ['a frame above 8 MiB', frame({ descriptor: 0xa0, size: [1, 0, 0x80, 0], blocks: [[1, 5]] })],
