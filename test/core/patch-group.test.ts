@@ -243,6 +243,12 @@ function filled(...values: readonly (number | readonly [number])[]): Uint8Array 
   return new Uint8Array(Buffer.alloc(limits.patch.stream - (limits.patch.stream % part.length), part))
 }
 
+/** Four new bytes by so many changes, of which all but the last change nothing. */
+function changes(count: number): Uint8Array {
+  const before = numbers(step.unit, 0, 0, 4, count)
+  return joined([before, new Uint8Array(3 * (count - 1)), numbers(0, 4, [0], step.emit, 0, 4)])
+}
+
 const hostile: readonly (readonly [string, () => Hostile])[] = [
   ['a step that nobody knows', () => ({ control: numbers(5) })],
   ['a step of a number that is too large', () => ({ control: Uint8Array.from(Array(9).fill(255)) })],
@@ -262,7 +268,7 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
   ['differences that are left over', () => ({ control: fourFrom(1, 0, [0], 4), differences: packZeroRuns(new Uint8Array(5)) })],
   ['differences that are missing', () => ({ control: fourFrom(1, 0, [0], 4), differences: packZeroRuns(new Uint8Array(3)) })],
   ['a unit of another kind', () => ({ control: numbers(step.unit, 63, 0, 4, 1, 0, 4, [0], step.emit, 0, 4), inserted: new Uint8Array(4) })],
-  ['a unit of nothing', () => ({ control: numbers(step.unit, 0, 0, 0, 0) })],
+  ['a unit of nothing', () => ({ control: numbers(step.unit, 0, 0, 0, 0, step.copy, [0], 4), made: 0 })],
   ['a unit that is never emitted', () => ({ control: numbers(...unitOf(4), step.copy, [0], 4), inserted: new Uint8Array(4) })],
   [
     'a unit of which a byte is left over',
@@ -270,7 +276,7 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
   ],
   [
     'a unit before the one before it is over',
-    () => ({ control: numbers(...unitOf(3), step.emit, 0, 2, ...unitOf(1), step.emit, 0, 2), inserted: new Uint8Array(4) }),
+    () => ({ control: numbers(...unitOf(3), step.emit, 0, 2, ...unitOf(2), step.emit, 0, 2), inserted: new Uint8Array(5), made: 5 }),
   ],
   [
     'a unit of more than the group encodes',
@@ -283,10 +289,8 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
   [
     'a unit of more than 8 MiB',
     () => ({
-      control: numbers(...unitOf(8 * MiB + 1), step.emit, 0, 8 * MiB),
-      inserted: new Uint8Array(8 * MiB + 1),
-      made: 16 * MiB,
-      length: 16 * MiB,
+      control: numbers(...unitOf(8 * MiB + 1), step.emit, 0, 8 * MiB, step.emit, 0, 1),
+      ...{ inserted: new Uint8Array(8 * MiB + 1), made: 8 * MiB + 1, length: 8 * MiB + 1 },
     }),
   ],
   ['a unit of 2^53-1 bytes', () => ({ control: numbers(...unitOf(far)), made: 16 * MiB })],
@@ -317,12 +321,24 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
   ['a part beyond the end of its piece', () => ({ control: fourFrom(1, 2, [0], 10, 7, 4), differences: zeros })],
   ['a part that begins at 2^53-1', () => ({ control: fourFrom(1, 2, [0], 10, far, 4), differences: zeros })],
   ['a part beyond the end of the same piece', () => ({ control: fourFrom(2, 2, [0], 10, 0, 2, 6, 9, 2), differences: zeros })],
-  ['a source of more than 8 MiB', () => ({ control: fourFrom(1, 1, [0], 1, 8 * MiB + 1), differences: zeros })],
+  [
+    'a source of more than 8 MiB',
+    () => ({
+      control: numbers(step.unit, 0, 1, 3, [0], 1, 8 * MiB + 1, 0, 4, 131_072, 1, 0, 131_072, [0], step.emit, 0, 131_072),
+      ...{ inserted: new Uint8Array(131_072), made: 131_072, length: 131_072 },
+    }),
+  ],
   [
     'a source that lies in more than 8 MiB',
     () => ({ control: fourFrom(1, 1, [0], 8 * MiB + 1, 4), differences: zeros, old: new Uint8Array(9 * MiB) }),
   ],
-  ['4,097 sources', () => ({ control: numbers(step.unit, 0, 4097, ...Array<number>(3 * 4097).fill(0)) })],
+  [
+    '4,097 sources',
+    () => ({
+      control: numbers(step.unit, 0, 4097, ...Array<number>(3 * 4097).fill(0), 4, 1, 0, 4, [0], step.emit, 0, 4),
+      inserted: new Uint8Array(4),
+    }),
+  ],
   ['2^53-1 sources', () => ({ control: numbers(step.unit, 0, far) })],
   [
     'sources of more than 32 MiB',
@@ -337,10 +353,7 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
     }),
   ],
   ['sources of more than the group may handle', () => ({ control: fourFrom(1, 1, [0], 1, MiB), differences: zeros })],
-  [
-    'more changes than a unit may have',
-    () => ({ control: numbers(step.unit, 0, 0, 4, limits.patch.triples + 1), inserted: new Uint8Array(4) }),
-  ],
+  ['more changes than a unit may have', () => ({ control: changes(limits.patch.triples + 1), inserted: new Uint8Array(4) })],
   [
     'a change of more than its unit has',
     () => ({ control: numbers(step.unit, 0, 0, 4, 1, 2, 3, [0], step.emit, 0, 4), inserted: new Uint8Array(5) }),
@@ -412,6 +425,27 @@ function secondsOf(work: () => void): number {
 }
 
 describe('a hostile group', () => {
+  it('gets no more bytes out than it said that it would', () => {
+    for (const [, of] of hostile) {
+      const { length = 4, made = 4, differences = none, inserted = none, control, old: from = old } = of()
+      const machine = memoryMachine(from)
+      try {
+        applyGroup({ control, differences, inserted }, { length, made }, machine)
+      } catch {
+        // refused
+      }
+      expect(machine.made().length).toBeLessThanOrEqual(length)
+    }
+  })
+
+  it('is none with as many changes, sources and bytes as there may be', () => {
+    expect(carriedOut({ control: changes(limits.patch.triples), inserted: new Uint8Array(4) }).length).toBe(4)
+    const control = numbers(step.unit, 0, 4096, ...Array<number>(3 * 4096).fill(0), 4, 1, 0, 4, [0], step.emit, 0, 4)
+    expect(carriedOut({ control, inserted: new Uint8Array(4) }).length).toBe(4)
+    const whole = { inserted: new Uint8Array(8 * MiB), made: 8 * MiB, length: 8 * MiB }
+    expect(carriedOut({ control: numbers(...unitOf(8 * MiB), step.emit, 0, 8 * MiB), ...whole }).length).toBe(8 * MiB)
+  })
+
   it.each(hostile)('with %s is refused', (_, of) => {
     const input = of()
     expect(secondsOf(() => expect(() => carriedOut(input)).toThrow(expect.objectContaining({ code: 'malformed' })))).toBeLessThan(1)
