@@ -8,15 +8,25 @@ export type Encoder = {
   /** As patches name it. */
   readonly name: string
   readonly packing: Exclude<SourcePacking, 'none'>
-  /** From the lowest to the highest level that it knows, and those at which its output is not that of a native build, with the reason. */
+  /** From the lowest to the highest level that it knows. */
   readonly levels: readonly [number, number]
-  readonly traps: Readonly<Record<number, string>>
+  /** By level: pieces of more bytes than this come out otherwise than from a native build. */
+  readonly traps: Readonly<Record<number, number>>
   /** The level of an image that does not say one: what mksquashfs takes. */
   readonly usual: number
   load(level: number): Promise<Encode>
 }
 
-const simd = 'built without SIMD, the row match finder takes other matches'
+/**
+ * Built without SIMD, the row match finder takes other matches. Which levels have it depends on the size of a piece: measured against
+ * mksquashfs 4.5.1 with libzstd 1.5.4.
+ */
+const withoutSimd = {
+  4: 128 * 1024,
+  ...Object.fromEntries([5, 6, 7, 8, 9, 10].map((level) => [level, 16 * 1024])),
+  11: 256 * 1024,
+  12: 256 * 1024,
+}
 
 type Zstd = Pick<typeof import('zstd-wasm-1.5.5'), 'init' | 'compress' | 'decompress'>
 
@@ -39,7 +49,7 @@ function zstd(version: string, load: () => Promise<Zstd>): Encoder {
     name: `zstd-${version}`,
     packing: 'zstd',
     levels: [1, 22],
-    traps: { 5: simd, 6: simd, 7: simd, 8: simd, 9: simd, 10: simd },
+    traps: withoutSimd,
     usual: 15,
     async load(level) {
       const { compress } = await load()
@@ -84,15 +94,15 @@ const encoders: readonly Encoder[] = [
   lz4,
 ]
 
-/** Those that may have made pieces packed like that, at that level; a level that none is asked about is the usual one. */
+/** Those that may have made pieces packed like that, of at most `largest` bytes; a level that nobody says is the usual one. */
 export function encodersFor(
   packing: SourcePacking,
-  level: number | undefined,
+  { level, largest }: { readonly level: number | undefined; readonly largest: number },
 ): readonly { readonly encoder: Encoder; readonly level: number }[] {
   return encoders.flatMap((encoder) => {
     const at = level ?? encoder.usual
     const isKnown = encoder.packing === packing && at >= encoder.levels[0] && at <= encoder.levels[1]
-    return isKnown && encoder.traps[at] === undefined ? [{ encoder, level: at }] : []
+    return isKnown && largest <= (encoder.traps[at] ?? Number.POSITIVE_INFINITY) ? [{ encoder, level: at }] : []
   })
 }
 

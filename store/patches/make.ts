@@ -4,10 +4,12 @@ import {
   type CID,
   formatPatchHead,
   type GroupOutline,
+  isPsyblobError,
   outline,
   type PatchCodec,
   type PatchGroup,
   type Piece,
+  parsePatch,
   type Report,
 } from '../../core/mod.ts'
 import { blake3 } from '../blake3.ts'
@@ -72,7 +74,15 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
   }
   const made = packed.filter((group) => group !== undefined)
   if (made.length < groups.length) return { bytes: undefined, why: `a part of ${name} does not come out as it is` }
-  return { bytes: assembled(options, { before, codec, groups: made, outlines: groups }), codec }
+  const bytes = assembled(options, { before, codec, groups: made, outlines: groups })
+  try {
+    // what nobody may read is not published
+    parsePatch(bytes, bytes.length, 'the patch')
+    return { bytes, codec }
+  } catch (error) {
+    if (isPsyblobError(error, 'malformed')) return { bytes: undefined, why: error.message }
+    throw error
+  }
 }
 
 type Contents = { readonly before: ImageContent; readonly after: ImageContent }
@@ -127,31 +137,36 @@ async function digestsOf(path: string, pieces: readonly Piece[]): Promise<readon
 type GroupWork = { readonly threads: Threads; readonly options: MakeOptions }
 
 /**
- * A group that was carried out from its packed bytes and compared. Pieces that came out otherwise are brought along instead. Undefined when
- * nothing helps.
+ * A group that was carried out from its packed bytes and compared. Pieces that came out otherwise are brought along instead, and what cannot
+ * be made that way is made in a simpler one. Undefined when nothing helps.
  */
 async function makeGroup(group: GroupOutline, { threads, options }: GroupWork): Promise<PackedGroup | undefined> {
-  let outlined = group
-  for (;;) {
+  for (let outlined: GroupOutline | undefined = group; outlined !== undefined; ) {
     options.signal?.throwIfAborted()
-    const made = await threads.run({ do: 'make', group: outlined })
-    if (made.did !== 'make') {
-      if (!hasTables(outlined)) return undefined
-      // tables that are not as they usually are
-      outlined = withoutTables(outlined)
-      continue
-    }
-    const { control, differences, inserted } = made.streams
-    const streams: PackedGroup['streams'][number][] = []
-    for (const bytes of [control, differences, inserted])
-      streams.push({ ...(await packStream(bytes, options.compress)), raw: bytes.length })
-    const packed: PackedGroup = { made: made.made, streams }
-    const checked = await threads.run({ do: 'check', group: outlined, packed })
-    if (checked.did !== 'check') return undefined
-    if (checked.isRight) return packed
-    if (checked.wrong.length === 0) return undefined
-    outlined = withLiterals(outlined, new Set(checked.wrong))
+    const packed = await packGroup(outlined, { threads, options })
+    const checked = packed === undefined ? undefined : await threads.run({ do: 'check', group: outlined, packed })
+    if (checked?.did !== 'check') outlined = simpler(outlined)
+    else if (checked.isRight) return packed
+    else outlined = checked.wrong.length === 0 ? simpler(outlined) : withLiterals(outlined, new Set(checked.wrong))
   }
+  return undefined
+}
+
+async function packGroup(group: GroupOutline, { threads, options }: GroupWork): Promise<PackedGroup | undefined> {
+  const made = await threads.run({ do: 'make', group })
+  if (made.did !== 'make') return undefined
+  const { control, differences, inserted } = made.streams
+  const streams: PackedGroup['streams'][number][] = []
+  for (const bytes of [control, differences, inserted]) streams.push({ ...(await packStream(bytes, options.compress)), raw: bytes.length })
+  return { made: made.made, streams }
+}
+
+/** Tables are taken as any other bytes, and at last everything is brought along as it is. */
+function simpler(group: GroupOutline): GroupOutline | undefined {
+  const { steps } = group
+  if (steps.some((step) => step.do === 'unit' && step.unit.tables !== undefined)) return withoutTables(group)
+  const places = steps.flatMap((step) => (step.do === 'emit' ? [step.piece.at] : []))
+  return places.length === 0 ? undefined : withLiterals(group, new Set(places))
 }
 
 /** The same group, with the pieces at these places brought along as they are. */
@@ -167,10 +182,6 @@ function withLiterals(group: GroupOutline, places: ReadonlySet<number>): GroupOu
       return pieces.length === 0 ? [] : [{ do: 'unit', unit: { sources: step.unit.sources, pieces } }]
     }),
   }
-}
-
-function hasTables({ steps }: GroupOutline): boolean {
-  return steps.some((step) => step.do === 'unit' && step.unit.tables !== undefined)
 }
 
 function withoutTables(group: GroupOutline): GroupOutline {

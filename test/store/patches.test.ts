@@ -248,8 +248,7 @@ describe('a patch of two squashfs images', () => {
     await provenPatch(bent, next)
   })
 
-  // it is made, and published: a maker does not read its own head (fails until it does)
-  test.fails('that nobody can use is not made: a reader takes what a maker gives', async () => {
+  test('that nobody can use is not made: a reader takes what a maker gives', async () => {
     // much that packs to nothing: more to encode than a reader allows for a blob that small
     const zeros = file(new Uint8Array(30 * 1024 * 1024).fill(97))
     const [old, next] = await pairOf(
