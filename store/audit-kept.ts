@@ -72,7 +72,7 @@ export type RemoteAudit = {
   readonly findings: readonly Finding[]
 }
 
-/** The newest release of a product as one remote has it: pointer, manifest, then every blob and index. */
+/** The newest release of a product as one remote has it: pointer, manifest, then every blob, index and patch. */
 export async function auditRemote(options: {
   readonly remote: Remote
   readonly trust: Trust
@@ -121,7 +121,7 @@ export async function auditRemote(options: {
     ...(await auditXz(remote, { product: trust.product, serial: pointed.serial, body: release.signed.body, signal })),
   ]
   const total = release.manifest.records.reduce(
-    (sum, { bin }) => sum + (bin?.size ?? 0) + indexesOf(bin).reduce((bytes, { size }) => bytes + size, 0),
+    (sum, { bin }) => sum + (bin?.size ?? 0) + [...indexesOf(bin), ...(bin?.patches ?? [])].reduce((bytes, { size }) => bytes + size, 0),
     0,
   )
   let bytes = 0
@@ -142,6 +142,10 @@ export async function auditRemote(options: {
     }
     const finding = await auditBlob(remote, { path, cid: bin.cid, size: bin.size, index, onBytes, signal })
     if (finding !== undefined) findings.push(finding)
+    for (const { cid, size } of bin.patches ?? []) {
+      const lost = await auditBlob(remote, { path: `${path} (patch)`, cid, size, index: undefined, onBytes, signal })
+      if (lost !== undefined) findings.push(lost)
+    }
   }
   return { serial: pointed.serial, version: release.manifest.version, bytes, findings }
 }

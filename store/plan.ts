@@ -255,11 +255,12 @@ async function chooseWay(
   const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
   if (missing === 0) return { patch: undefined, ways: [] }
   const warn = (why: string) => report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
-  const holder = (cid: CID) => seeds.find((known) => known.bin?.cid === cid && known.bin.size === known.size)
+  // any of them may have changed, also its size: that is found out before it is used, and told
+  const holders = (cid: CID) => seeds.filter((known) => known.bin?.cid === cid)
   if (!options.patches) return { patch: undefined, ways: [chunks, whole] }
   const offer = await patchOffer(bin, {
     mirrors,
-    fileOf: (cid) => holder(cid)?.path,
+    fileOf: (cid) => holders(cid)[0]?.path,
     gotOf: async (cid) => (await sizeOf(partPath(parts, cid))) ?? 0,
     missing,
     // a dry run shows all ways
@@ -270,9 +271,10 @@ async function chooseWay(
   if (offer === undefined) return { patch: undefined, ways: [chunks, whole] }
   const { patch, way } = offer
   if (!isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
-  const old = holder(patch.from)
-  if (old !== undefined && (await cidOfFile(old.path, old.size, signal)) === patch.from) return { patch, ways: [way, chunks, whole] }
-  warn(`${old?.path ?? 'the old file'} is not what it was`)
+  for (const old of holders(patch.from))
+    if ((await cidOfFile(old.path, old.size, signal)) === patch.from)
+      return { patch: { ...patch, old: old.path }, ways: [way, chunks, whole] }
+  warn(`${patch.old} is not what it was`)
   return { patch: undefined, ways: [chunks, whole] }
 }
 

@@ -145,6 +145,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
           report,
           signal,
         })
+  signal?.throwIfAborted()
   // of a hundred thousand entries: nothing more is asked of them
   current = undefined
 

@@ -11,9 +11,14 @@ type PagedMemory = {
   readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => { readonly buffer: ArrayBuffer }
 }
 
-/** Memory that O_DIRECT takes, which wants it on a page boundary; a WebAssembly memory begins on one. Of no more than 4 GiB. */
+/**
+ * Memory that O_DIRECT takes, which wants it on a page boundary; a WebAssembly memory begins on one. Of no more than 4 GiB. Where there is no
+ * WebAssembly it is any memory: O_DIRECT may refuse it as a file system does that does not know it.
+ */
 export function alignedMemory(bytes: number): Uint8Array {
-  const { Memory } = (globalThis as unknown as { readonly WebAssembly: PagedMemory }).WebAssembly
+  const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: PagedMemory | undefined }
+  if (WebAssembly === undefined) return new Uint8Array(bytes)
+  const { Memory } = WebAssembly
   const pages = Math.ceil(bytes / 65_536)
   return new Uint8Array(new Memory({ initial: pages, maximum: pages }).buffer, 0, bytes)
 }

@@ -34,6 +34,8 @@ type Zstd = Pick<typeof import('zstd-wasm-1.5.5'), 'init' | 'compress' | 'decomp
 function once(load: () => Promise<Zstd>): () => Promise<Zstd> {
   let loaded: Promise<Zstd> | undefined
   return () => {
+    // the package would say so on standard error by itself
+    if (!('WebAssembly' in globalThis)) return Promise.reject(new Error('WebAssembly is not defined'))
     loaded ??= load().then(async (module) => {
       await module.init()
       return module

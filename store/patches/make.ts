@@ -72,6 +72,8 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
     signal?.removeEventListener('abort', stop)
     await threads.end()
   }
+  // threads that were ended have answered that they failed: that is no reason why there is no patch
+  signal?.throwIfAborted()
   const made = packed.filter((group) => group !== undefined)
   if (made.length < groups.length) return { bytes: undefined, why: `a part of ${name} does not come out as it is` }
   const bytes = assembled(options, { before, codec, groups: made, outlines: groups })

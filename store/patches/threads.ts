@@ -28,6 +28,7 @@ export class Threads {
   readonly #busy = new Map<Worker, Waiting>()
   #bench: Promise<Workbench> | undefined
   #own: Promise<void> = Promise.resolve()
+  #isEnded = false
 
   constructor(setting: Setting, count = threadCount()) {
     this.#setting = setting
@@ -51,6 +52,7 @@ export class Threads {
 
   /** Never fails: what goes wrong is answered as `fail`. */
   run(job: Job): Promise<Answer> {
+    if (this.#isEnded) return Promise.resolve({ did: 'fail', why: 'ended' })
     return new Promise((resolve) => {
       this.#queue.push({ job, resolve })
       this.#next()
@@ -58,6 +60,7 @@ export class Threads {
   }
 
   async end(): Promise<void> {
+    this.#isEnded = true
     const workers = this.#workers.splice(0)
     this.#idle = []
     for (const { resolve } of [...this.#busy.values(), ...this.#queue.splice(0)]) resolve({ did: 'fail', why: 'ended' })
