@@ -1,18 +1,15 @@
 // The thread that makes, checks or applies groups of a patch (store/patches/threads.ts).
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Job, Setting } from './job.ts'
+import type { Job } from './job.ts'
+import { isPatchTask, type PatchTask, ready } from './patch-task.ts'
 import { Workbench } from './workbench.ts'
 
-/** What a thread is told that it is for: a bundle of one file is the program of every thread. */
-export type PatchTask = { readonly psyblob: 'patch'; readonly setting: Setting }
-
-export function isPatchTask(task: unknown): task is PatchTask {
-  return typeof task === 'object' && task !== null && (task as Partial<PatchTask>).psyblob === 'patch'
-}
-
-/** Does the jobs it is sent until it is ended. A failure to begin becomes the error event of the worker. */
-export function servePatches({ setting }: PatchTask): void {
+/** Does the jobs it is sent until it is ended. */
+function servePatches({ setting }: PatchTask): void {
   const bench = Workbench.open(setting)
+  // each job is told why there is none
+  bench.catch(() => undefined)
+  parentPort?.postMessage(ready)
   parentPort?.on('message', (job: Job) => {
     void bench.then(
       (open) => {

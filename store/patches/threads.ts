@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { Answer, Job, Setting } from './job.ts'
-import type { PatchTask } from './patch-worker.ts'
+import { type PatchTask, ready } from './patch-task.ts'
 import { Workbench } from './workbench.ts'
 
 /** More take more memory than they save time. */
@@ -26,6 +26,8 @@ export class Threads {
   readonly #workers: Worker[] = []
   #idle: Worker[] = []
   readonly #busy = new Map<Worker, Waiting>()
+  /** Those that have begun. */
+  readonly #ready = new Set<Worker>()
   #bench: Promise<Workbench> | undefined
   #own: Promise<void> = Promise.resolve()
   #isEnded = false
@@ -37,7 +39,10 @@ export class Threads {
     for (let number = 0; number < count; number++) {
       // young garbage is all there is: what lives long lies outside the heap
       const worker = new Worker(program, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
-      worker.on('message', (answer: Answer) => this.#answered(worker, answer))
+      worker.on('message', (answer: Answer | typeof ready) => {
+        if (answer === ready) this.#ready.add(worker)
+        else this.#answered(worker, answer)
+      })
       worker.on('error', () => this.#lost(worker))
       worker.on('exit', () => this.#lost(worker))
       this.#workers.push(worker)
@@ -98,7 +103,7 @@ export class Threads {
     this.#next()
   }
 
-  /** Its job is done by another, or here. */
+  /** A thread that never began leaves its job to another, or to this one. One that had begun was killed by it: nobody tries that again. */
   #lost(worker: Worker): void {
     const at = this.#workers.indexOf(worker)
     if (at < 0) return
@@ -106,7 +111,8 @@ export class Threads {
     this.#idle = this.#idle.filter((one) => one !== worker)
     const job = this.#busy.get(worker)
     this.#busy.delete(worker)
-    if (job !== undefined) this.#queue.unshift(job)
+    if (job !== undefined && this.#ready.has(worker)) job.resolve({ did: 'fail', why: 'a thread did not come through it' })
+    else if (job !== undefined) this.#queue.unshift(job)
     this.#next()
   }
 }
