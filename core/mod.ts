@@ -22,6 +22,7 @@ export type { RawVerify } from './ed25519.ts'
 export { type Entry, type EntryBlob, type EntrySource, type IndexBlob, indexesOf, isTree, kindOf, type Role } from './entry.ts'
 export { type ErrorCode, type ErrorDetails, exitBug, exitCodes, exitNo, isPsyblobError, PsyblobError } from './errors.ts'
 export { checkFreshness, type PointerExpectation, type SeenPointer, trustedNow } from './freshness.ts'
+export { type GroupContent, writeGroup } from './group-writer.ts'
 export type { Bytes, HashEngine, Hasher } from './hash.ts'
 export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
 export { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
@@ -57,8 +58,8 @@ export {
   type SourcePacking,
   type StreamPacking,
 } from './patch.ts'
-export { applyGroup, type GroupContent, type GroupStreams, type PatchMachine, writeGroup } from './patch-group.ts'
-export { type GroupOutline, outline, type Source, type Step, type UnitOutline } from './patch-outline.ts'
+export { applyGroup, type GroupStreams, type PatchMachine } from './patch-group.ts'
+export { type GroupOutline, outline } from './patch-outline.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
 export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'

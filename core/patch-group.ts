@@ -1,23 +1,14 @@
 // One group of a patch: the steps that make a stretch of the new blob out of the old one (spec/patch.md 4 to 6).
 import { bspatch, type Triple } from './bsdiff.ts'
-import type { Piece } from './content.ts'
 import { limits } from './limits.ts'
-import type { Source, Step } from './patch-outline.ts'
+import { isPacked, isPart, isSame, metadataHeadBytes, metadataRawBit, shapeFields, steps, unitKinds } from './patch-steps.ts'
 import { Scratch } from './scratch.ts'
 import { type TableShape, tableHeadBytes, tablesOf, tableText } from './table-text.ts'
-import { VarintReader, VarintWriter } from './varint.ts'
-import { packZeroRuns, ZeroRunReader } from './zero-runs.ts'
+import { VarintReader } from './varint.ts'
+import { ZeroRunReader } from './zero-runs.ts'
 
 /** Unpacked. */
 export type GroupStreams = { readonly control: Uint8Array; readonly differences: Uint8Array; readonly inserted: Uint8Array }
-
-const steps = ['copy', 'literal', 'unit', 'emit', 'emit metadata'] as const
-const metadataHeadBytes = 2
-const metadataRawBit = 0x8000
-/** How a source lies in the old blob: packed, only a part of it wanted, in the same piece as the one before it. */
-const isPacked = 1
-const isPart = 2
-const isSame = 4
 
 /** What a machine has to give for a patch. All of it may throw; the group is not used then. */
 export interface PatchMachine {
@@ -35,8 +26,6 @@ export interface PatchMachine {
   copy(from: number, length: number): void
 }
 
-const unitKinds = ['bytes', 'tables'] as const
-const shapeFields = 8
 type ShapeFields = [number, number, number, number, number, number, number, number]
 
 /** A part of a piece of the old blob. */
@@ -185,7 +174,7 @@ export function applyGroup(
   }
 
   function readShape(): TableShape {
-    const [blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks] = Array.from({ length: shapeFields }, () =>
+    const [blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks] = shapeFields.map(() =>
       reader.next(),
     ) as ShapeFields
     if (inodeBlocks + nameBlocks > limits.patch.sources) throw reader.refused('tables of too many blocks')
@@ -210,101 +199,4 @@ export function applyGroup(
     }
     return triples
   }
-}
-
-/** What a maker of patches has: the difference of each unit, and what is brought along. */
-export interface GroupContent {
-  /** Of a unit that is reached: how its bytes differ from its sources. */
-  difference(unit: Extract<Step, { do: 'unit' }>['unit']): {
-    readonly triples: readonly Triple[]
-    readonly differences: Uint8Array
-    readonly inserted: Uint8Array
-  }
-  /** Bytes of the new blob as they are. */
-  literal(at: number, length: number): Uint8Array
-  /** The codec that makes that piece: its number from 1 on. */
-  codec(piece: Piece): number
-}
-
-/** The streams of a group, and how many bytes it encodes. */
-export function writeGroup(outline: readonly Step[], content: GroupContent): GroupStreams & { readonly made: number } {
-  const control = new VarintWriter()
-  const inserted = new VarintWriter()
-  const differences: Uint8Array[] = []
-  let [copied, sourced, made] = [0, 0, 0]
-  for (const step of outline) {
-    switch (step.do) {
-      case 'copy':
-        control.put(steps.indexOf('copy'))
-        control.putSigned(step.from - copied)
-        control.put(step.length)
-        copied = step.from + step.length
-        break
-      case 'literal':
-        control.put(steps.indexOf('literal'))
-        control.put(step.length)
-        inserted.putBytes(content.literal(step.at, step.length))
-        break
-      case 'unit': {
-        const { sources, pieces, tables } = step.unit
-        control.put(steps.indexOf('unit'))
-        control.put(unitKinds.indexOf(tables === undefined ? 'bytes' : 'tables'))
-        if (tables !== undefined) for (const shape of [tables.old, tables.next]) putShape(shape)
-        control.put(sources.length)
-        for (const [number, source] of sources.entries()) putSource(source, sources[number - 1])
-        const raw = pieces.reduce((sum, piece) => sum + piece.raw, 0)
-        control.put(raw)
-        made += raw
-        const difference = content.difference(step.unit)
-        control.put(difference.triples.length)
-        for (const { add, insert, seek } of difference.triples) {
-          control.put(add)
-          control.put(insert)
-          control.putSigned(seek)
-        }
-        differences.push(difference.differences.slice())
-        inserted.putBytes(difference.inserted)
-        break
-      }
-      case 'emit': {
-        const { piece } = step
-        control.put(steps.indexOf(piece.isMetadata ? 'emit metadata' : 'emit'))
-        control.put(piece.isPacked ? content.codec(piece) : 0)
-        control.put(piece.raw)
-      }
-    }
-  }
-  return { control: control.finish(), differences: packZeroRuns(joined(differences)), inserted: inserted.finish(), made }
-
-  function putShape({ blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks }: TableShape): void {
-    for (const field of [blockSize, inodes, names, fragments, exportAt, exported, inodeBlocks, nameBlocks]) control.put(field)
-  }
-
-  function putSource({ piece, from, length }: Source, before: Source | undefined): void {
-    if (before?.piece === piece) control.put(isSame | isPart)
-    else {
-      const head = piece.isMetadata ? metadataHeadBytes : 0
-      const part = from !== 0 || length !== piece.raw
-      control.put((piece.isPacked ? isPacked : 0) | (part ? isPart : 0))
-      const skipped = piece.at + head - sourced
-      if (before === undefined) control.putSigned(skipped)
-      else control.put(skipped)
-      control.put(piece.length - head)
-      sourced = piece.at + piece.length
-      if (piece.isPacked) control.put(piece.raw)
-      if (!part) return
-    }
-    control.put(from)
-    control.put(length)
-  }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
 }

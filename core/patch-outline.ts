@@ -1,16 +1,8 @@
 // What a patch has to say, before anybody looks at a byte of it: which pieces of the new blob are copied, which are made out of which old ones.
 import type { Content, Piece } from './content.ts'
-import { Counterparts } from './counterparts.ts'
 import { limits } from './limits.ts'
+import { OldFiles, type Range, type Source, sizesOf } from './old-files.ts'
 import type { TableShape } from './table-text.ts'
-
-/** Bytes of the old blob, of which a part is wanted once they are decompressed. */
-export type Source = {
-  readonly piece: Piece
-  /** Within its bytes before compression. */
-  readonly from: number
-  readonly length: number
-}
 
 /** Pieces that are made from the same sources. */
 export type UnitOutline = {
@@ -46,8 +38,6 @@ export type OutlineOptions = {
 /** Bytes, before compression. More of a unit finds more of what moved, and takes more time. */
 const unitBytes = 1024 * 1024
 const sourceBytes = 2.5 * 1024 * 1024
-/** Old files that are taken whole, not only around the same place. */
-const wholeFile = 1024 * 1024
 /** A group ends after so many bytes of units and of what is brought along. */
 const groupBytes = 4 * 1024 * 1024
 
@@ -87,8 +77,6 @@ function tablesUnit({ old, next, copies }: OutlineOptions): UnitOutline | undefi
   const sources = before.map((piece) => ({ piece, from: 0, length: piece.raw }))
   return { sources, pieces: after, tables: { old: old.tables, next: next.tables } }
 }
-
-type Range = { from: number; to: number }
 
 /** A unit that grows. */
 class Growing {
@@ -221,13 +209,6 @@ function join(ranges: Map<string, Range[]>, path: string, range: Range): number 
   return grown
 }
 
-function sizesOf({ pieces }: Content): ReadonlyMap<string, number> {
-  const sizes = new Map<string, number>()
-  for (const { spans } of pieces)
-    for (const { path, from, length } of spans) if (path !== '') sizes.set(path, Math.max(sizes.get(path) ?? 0, from + length))
-  return sizes
-}
-
 /** As many of them as a unit may have whose group has `left` bytes to handle: what is left out comes as new bytes. */
 function affordable(sources: readonly Source[], left: number): { readonly sources: readonly Source[]; readonly handled: number } {
   let [unpacked, taken, handled] = [0, 0, 0]
@@ -241,75 +222,4 @@ function affordable(sources: readonly Source[], left: number): { readonly source
     return false
   })
   return { sources: sources.slice(0, Math.min(limits.patch.sources, end < 0 ? sources.length : end)), handled }
-}
-
-type Extent = {
-  readonly piece: Piece /** In the file, and in the piece. */
-  readonly from: number
-  readonly at: number
-  readonly length: number
-}
-
-/** Where the files of the old blob lie. */
-class OldFiles {
-  readonly #extents = new Map<string, Extent[]>()
-  readonly #sizes: ReadonlyMap<string, number>
-  readonly #counterparts: Counterparts
-  readonly #margin: number
-
-  constructor(content: Content) {
-    this.#margin = content.margin
-    for (const piece of content.pieces) {
-      let at = 0
-      for (const { path, from, length } of piece.spans) {
-        if (path !== '') {
-          const list = this.#extents.get(path)
-          const extent = { piece, from, at, length }
-          if (list === undefined) this.#extents.set(path, [extent])
-          else list.push(extent)
-        }
-        at += length
-      }
-    }
-    for (const list of this.#extents.values()) list.sort((one, two) => one.from - two.from)
-    this.#sizes = sizesOf(content)
-    this.#counterparts = new Counterparts(this.#sizes)
-  }
-
-  /** What of old files may be like what that new piece holds. */
-  around(
-    { spans }: Piece,
-    sizes: ReadonlyMap<string, number>,
-  ): readonly { readonly path: string; readonly from: number; readonly to: number }[] {
-    return spans.flatMap(({ path, from, length }) => {
-      const old = path === '' ? undefined : this.#counterparts.of(path, sizes.get(path) ?? 0)
-      if (old === undefined) return []
-      const size = this.#sizes.get(old) ?? 0
-      if (size <= wholeFile) return [{ path: old, from: 0, to: size }]
-      const margin = this.#margin
-      return [{ path: old, from: Math.max(0, Math.min(from, size) - margin), to: Math.min(size, from + length + margin) }]
-    })
-  }
-
-  /** In the order of the old blob, each byte once. */
-  sources(ranges: ReadonlyMap<string, readonly Range[]>): readonly Source[] {
-    const found: Source[] = []
-    for (const [path, list] of ranges)
-      for (const range of list)
-        for (const { piece, from, at, length } of this.#extents.get(path) ?? []) {
-          const [begin, end] = [Math.max(from, range.from), Math.min(from + length, range.to)]
-          if (begin < end) found.push({ piece, from: at + begin - from, length: end - begin })
-        }
-    found.sort((one, two) => one.piece.at - two.piece.at || one.from - two.from)
-    const sources: Source[] = []
-    for (const source of found) {
-      const last = sources.at(-1)
-      if (last?.piece !== source.piece || last.from + last.length < source.from) sources.push(source)
-      else {
-        const length = Math.max(last.length, source.from + source.length - last.from)
-        sources[sources.length - 1] = { piece: last.piece, from: last.from, length }
-      }
-    }
-    return sources
-  }
 }
