@@ -142,7 +142,11 @@ class Writer {
  * The new text, which is as long as `next`, and is written there. Throws `malformed` for a difference that does not fit: nothing outside of
  * `old` is read.
  */
-export function bspatch(old: Uint8Array, { triples, differences, inserted }: BinaryDifference, next: Uint8Array): Uint8Array {
+export function bspatch(
+  old: Uint8Array,
+  { triples, differences, inserted }: Omit<BinaryDifference, 'triples'> & { readonly triples: Iterable<Triple> },
+  next: Uint8Array,
+): Uint8Array {
   const { length } = next
   let [to, at, added, taken] = [0, 0, 0, 0]
   const refuse = (why: string): never => {

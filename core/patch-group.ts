@@ -92,14 +92,19 @@ export function applyGroup(
         const length = count + (tables === undefined ? 0 : tableHeadBytes(tables.next))
         worked += count
         if (count === 0 || count > limits.patch.unit || worked > made) throw reader.refused(`a unit of ${count} bytes`)
-        const triples = readTriples(length)
-        const sum = (pick: (triple: Triple) => number) => triples.reduce((all, triple) => all + pick(triple), 0)
+        // read twice rather than kept: there may be as many as bytes
+        const again = reader.fork()
+        const sum = { add: 0, insert: 0 }
+        for (const { add, insert } of readTriples(reader, length)) {
+          sum.add += add
+          sum.insert += insert
+        }
         const bytes = bspatch(
           text,
           {
-            triples,
-            differences: added.read(scratch.differences.take(sum(({ add }) => add))),
-            inserted: literals.take(sum(({ insert }) => insert)),
+            triples: readTriples(again, length),
+            differences: added.read(scratch.differences.take(sum.add)),
+            inserted: literals.take(sum.insert),
           },
           scratch.unit.take(length),
         )
@@ -185,18 +190,16 @@ export function applyGroup(
   function storedBlocks(list: readonly Extent[], { inodeBlocks, nameBlocks }: TableShape): readonly number[] {
     return list.slice(0, inodeBlocks + nameBlocks).map(({ stored }) => (stored + metadataHeadBytes) & 0xffff)
   }
+}
 
-  function readTriples(most: number): Triple[] {
-    const count = reader.next()
-    if (count > limits.patch.triples) throw reader.refused(`${count} changes`)
-    const triples: Triple[] = []
-    let total = 0
-    for (let number = 0; number < count; number++) {
-      const [add, insert, seek] = [reader.next(), reader.next(), reader.signed()]
-      total += add + insert
-      if (total > most) throw reader.refused('more than its unit has')
-      triples.push({ add, insert, seek })
-    }
-    return triples
+function* readTriples(reader: VarintReader, most: number): Generator<Triple> {
+  const count = reader.next()
+  if (count > limits.patch.triples) throw reader.refused(`${count} changes`)
+  let total = 0
+  for (let number = 0; number < count; number++) {
+    const [add, insert, seek] = [reader.next(), reader.next(), reader.signed()]
+    total += add + insert
+    if (total > most) throw reader.refused('more than its unit has')
+    yield { add, insert, seek }
   }
 }

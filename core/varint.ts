@@ -68,6 +68,13 @@ export class VarintReader {
     throw this.refused('a number that is too large')
   }
 
+  /** Another reader of the same bytes, from here on. */
+  fork(): VarintReader {
+    const reader = new VarintReader(this.#bytes, this.#what)
+    reader.#at = this.#at
+    return reader
+  }
+
   signed(): number {
     const value = this.next()
     return value % 2 === 1 ? -(value + 1) / 2 : value / 2

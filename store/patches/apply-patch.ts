@@ -45,6 +45,8 @@ const largeGroup = 6 * 1024 * 1024
 
 /** Groups that may fail before the rest is not tried any more. */
 const patience = 3
+/** Bytes that a thread makes before they are written. */
+const atOnce = 16 * 1024 * 1024
 
 /** Does what it can: what is not in place afterwards is fetched as chunks. Throws only when it is interrupted. */
 export async function applyPatch(options: ApplyPatchOptions): Promise<void> {
@@ -100,9 +102,14 @@ async function applyFile(options: ApplyPatchOptions): Promise<void> {
         const ended = () => void threads.end()
         stop.addEventListener('abort', ended, { once: true })
         try {
-          const answer = await threads.run({ do: 'apply', group, wanted: work.wantedOf(group) })
-          stop.throwIfAborted()
-          const why = await work.take(group, answer)
+          let why: string | undefined
+          for (const wanted of inParts(work.wantedOf(group))) {
+            const answer = await threads.run({ do: 'apply', group, wanted })
+            stop.throwIfAborted()
+            why = await work.take(answer)
+            if (why !== undefined) break
+          }
+          why ??= await work.finish(group)
           if (why !== undefined) failures.push(why)
         } finally {
           stop.removeEventListener('abort', ended)
@@ -162,14 +169,19 @@ class Work {
     })
   }
 
-  /** Puts what a group made to its place, and judges the chunks that are whole by then. Answers why, when something is wrong. */
-  async take(group: PatchGroup, answer: Answer): Promise<string | undefined> {
+  /** Puts what a group made to its place. Answers why, when something is wrong. */
+  async take(answer: Answer): Promise<string | undefined> {
     if (answer.did !== 'apply') return answer.did === 'fail' ? answer.why : 'another answer'
     // bytes that are wrong are overwritten by the fetch that follows: their chunks count as missing
     for (const { at, bytes } of answer.bytes) {
       await writeAll(this.#options.file, bytes, at)
       this.#garbage.made(bytes.length)
     }
+    return undefined
+  }
+
+  /** All of a group was made: judges the chunks that are whole by then. Answers why, when something is wrong. */
+  async finish(group: PatchGroup): Promise<string | undefined> {
     this.#done.push(group)
     let wrong = 0
     for (const [from, to] of this.wantedOf(group)) wrong += await this.#settle(from, to)
@@ -209,6 +221,24 @@ class Work {
     for (const { at, length } of this.#done) covered += Math.max(0, Math.min(to, at + length) - Math.max(from, at))
     return covered === to - from
   }
+}
+
+/** Lists of at most `atOnce` bytes each: what a group copies may be nearly all of the blob, and is made in memory. */
+function inParts(stretches: readonly (readonly [number, number])[]): readonly (readonly (readonly [number, number])[])[] {
+  const parts: (readonly [number, number])[][] = []
+  let room = 0
+  for (const [from, to] of stretches)
+    for (let at = from; at < to; ) {
+      if (room === 0) {
+        parts.push([])
+        room = atOnce
+      }
+      const end = Math.min(to, at + room)
+      parts.at(-1)?.push([at, end])
+      room -= end - at
+      at = end
+    }
+  return parts
 }
 
 /** Ascending; neighbours are one. */

@@ -157,28 +157,59 @@ export class Workbench {
       from += stream.packed
       return unpackStream(bytes, stream)
     }) as [Uint8Array, Uint8Array, Uint8Array]
-    const kept: MadeBytes[] = []
+    const kept = new Kept(wanted)
     let at = group.at
-    const parts = (length: number) =>
-      wanted.flatMap(([begin, end]) => {
-        const [low, high] = [Math.max(begin, at), Math.min(end, at + length)]
-        return low < high ? [[low, high] as const] : []
-      })
     const machine = fileMachine(
       { old: this.#old, size: this.#setting.old.size, tools: this.#tools },
       {
         write: (bytes) => {
-          for (const [low, high] of parts(bytes.length)) kept.push({ at: low, bytes: Uint8Array.from(bytes.subarray(low - at, high - at)) })
+          kept.add(at, bytes.length, (from, into) => into.set(bytes.subarray(from - at, from - at + into.length)))
           at += bytes.length
         },
         copy: (place, length) => {
-          for (const [low, high] of parts(length)) kept.push({ at: low, bytes: readExactly(this.#old, place + low - at, high - low) })
+          kept.add(at, length, (from, into) => void readExactly(this.#old, place + from - at, into.length, into))
           at += length
         },
       },
     )
     applyGroup({ control, differences, inserted }, group, machine)
-    return { did: 'apply', bytes: kept }
+    return { did: 'apply', bytes: kept.finish() }
+  }
+}
+
+/** The bytes of stretches that are wanted, in as many buffers: a group may write them byte by byte. */
+class Kept {
+  /** Ascending; those before `#first` are full. */
+  readonly #stretches: readonly (readonly [from: number, to: number])[]
+  readonly #made: { readonly at: number; readonly bytes: Uint8Array; used: number }[] = []
+  #first = 0
+
+  constructor(stretches: readonly (readonly [from: number, to: number])[]) {
+    this.#stretches = stretches
+  }
+
+  /** Of `length` bytes from `at` on those that are wanted: `fill` puts them where they belong. Comes in the order of the blob. */
+  add(at: number, length: number, fill: (from: number, into: Uint8Array) => void): void {
+    for (let number = this.#first; number < this.#stretches.length; number++) {
+      const [begin, end] = this.#stretches[number] as readonly [number, number]
+      if (begin >= at + length) return
+      if (end <= at) {
+        this.#first = number + 1
+        continue
+      }
+      const [low, high] = [Math.max(begin, at), Math.min(end, at + length)]
+      let last = this.#made.at(-1)
+      if (last?.at !== begin) {
+        last = { at: begin, bytes: new Uint8Array(end - begin), used: 0 }
+        this.#made.push(last)
+      }
+      fill(low, last.bytes.subarray(low - begin, high - begin))
+      last.used = high - begin
+    }
+  }
+
+  finish(): readonly MadeBytes[] {
+    return this.#made.map(({ at, bytes, used }) => ({ at, bytes: bytes.subarray(0, used) }))
   }
 }
 
