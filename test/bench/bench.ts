@@ -1,19 +1,22 @@
 // The benchmark: psyblob and the tools people use now, on the same images, in one run. Options: options.ts.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { choiceLinks, measureChoice } from './choice.ts'
 import { atExit, isGone } from './exit.ts'
 import { measureGrowth, measureStart } from './growth.ts'
-import { type Link, makeLink } from './link.ts'
 import { formatLink } from './link-spec.ts'
 import { inspectMachine } from './machine.ts'
 import { help, type Options, readOptions } from './options.ts'
-import { openOstree } from './ostree.ts'
+import { type Ostree, openOstree } from './ostree.ts'
+import { patchSection, replacePatchSection } from './patch-report.ts'
+import { measurePatches } from './patches.ts'
 import { plot } from './plot.ts'
 import type { Track } from './race.ts'
 import { chapter, type Measured, systemFiles, tables } from './report.ts'
-import type { LinkFound, Results } from './results.ts'
+import type { Choice, Patches, Results } from './results.ts'
 import { run } from './run.ts'
-import { type Server, serve } from './server.ts'
+import { serve } from './server.ts'
+import { openLink } from './tested-link.ts'
 import { measureTrees } from './trees.ts'
 import { measureTrust } from './trust.ts'
 import { measureUpdates, steps } from './updates.ts'
@@ -24,32 +27,24 @@ function resultsFile({ work, link }: Options): string {
   return join(work, link === undefined ? 'results.json' : `results-${formatLink(link).replace(',', '-')}.json`)
 }
 
+const patchesFile = (work: string) => join(work, 'patches.json')
+
+function readPatches(work: string): Patches | undefined {
+  return existsSync(patchesFile(work)) ? JSON.parse(readFileSync(patchesFile(work), 'utf8')) : undefined
+}
+
 /** What is measured and kept: on loopback, and over each link that was tried. */
 function readMeasured(work: string): Measured {
   const read = (name: string): Results => JSON.parse(readFileSync(join(work, name), 'utf8'))
   const names = existsSync(work) ? readdirSync(work).sort() : []
   return {
+    patches: readPatches(work),
     local: names.includes('results.json') ? read('results.json') : undefined,
     links: names
       .filter((name) => /^results-.+\.json$/.test(name))
       .map(read)
       .map((results) => [results.link === undefined ? '' : formatLink(results.link), results] as const),
   }
-}
-
-async function testLink(link: Link, server: Server, scratch: string, served: string): Promise<LinkFound> {
-  writeFileSync(join(served, 'ping'), 'pong\n')
-  writeFileSync(join(served, '20-megabytes'), Buffer.alloc(20e6))
-  const curl = async (name: string, what: string) =>
-    Number(await run([...link.near, 'curl', '-sf', '-o', join(scratch, 'curl'), '-w', `%{${what}}`, `${server.url}/${name}`]))
-  const roundTrip = await curl('ping', 'time_connect')
-  const rate = 8 * (await curl('20-megabytes', 'speed_download'))
-  say(`the link: ${(roundTrip * 1000).toFixed(1)} ms, ${(rate / 1e6).toFixed(1)} Mbit/s by ${link.by}`)
-  // 20 MB over a long link are mostly slow start; far below that the machine is too slow to be such a link
-  const ideal = 160e6 / (160e6 / link.rate + (link.roundTrip / 1000) * 15)
-  if (roundTrip * 1000 < link.roundTrip || rate > 1.05 * link.rate || rate < 0.7 * ideal)
-    throw new Error(`expected a link of ${formatLink(link)}, got ${(roundTrip * 1000).toFixed(1)} ms and ${(rate / 1e6).toFixed(1)} Mbit/s`)
-  return { roundTrip: link.roundTrip, rate: link.rate, by: link.by, measured: { roundTrip, rate } }
 }
 
 /** A folder for this run, and what runs that were killed left behind removed. */
@@ -76,41 +71,89 @@ async function measureTreesAlone({ work, runs }: Options): Promise<void> {
   else writeFileSync(join(work, 'results.json'), `${JSON.stringify({ ...local, trees }, null, 2)}\n`)
 }
 
-async function measure(options: Options): Promise<Results> {
-  const { work, runs, quick } = options
+/** Images and what is served in the work folder, and a folder for this run. */
+async function prepare({ work }: Options) {
   const images = join(work, 'images')
   const served = join(work, 'served')
   mkdirSync(served, { recursive: true })
   const scratch = makeScratch(work)
-  atExit(() => rmSync(join(served, basename(scratch)), { force: true }))
   say(`working in ${work}`)
   say('images of three real releases')
   await run(['bash', 'test/bench/images.sh', images])
+  return { images, served, scratch }
+}
 
-  const link = options.link === undefined ? undefined : await makeLink(options.link)
-  const server = await serve(served, scratch, link)
-  const track: Track = { runs, scratch, say, ...(link === undefined ? {} : { inside: link.near }) }
-  const found = link === undefined ? {} : { link: await testLink(link, server, scratch, served) }
-  if (link === undefined) say('roots and signatures')
-  const trust = link === undefined ? { trust: await measureTrust({ served, scratch, server, runs }) } : {}
-  if (!quick) say('OSTree deltas (minutes, the first time)')
-  const ostree = quick ? undefined : await openOstree(join(work, 'ostree'), { trees: images, served, scratch, updates: steps })
-  const updates = await measureUpdates({ images, served, server, ostree, linked: link !== undefined }, track)
+/** What is measured of patches is kept beside what was measured of them before. */
+async function measurePatchesAlone(options: Options): Promise<void> {
+  const { work, runs, quick } = options
+  const { images, served, scratch } = await prepare(options)
+  const track: Track = { runs, scratch, say }
+  const machine = await inspectMachine(work)
+  const keep = (found: Partial<Patches>) => {
+    const kept: Patches = { ...readPatches(work), ...found, date: new Date().toISOString(), machine, runs }
+    writeFileSync(patchesFile(work), `${JSON.stringify(kept, null, 2)}\n`)
+  }
+  if (options.choice) {
+    const links = options.link === undefined ? choiceLinks : [options.link]
+    const found = (label: string, choice: Choice) => keep({ choice: { ...readPatches(work)?.choice, [label]: choice } })
+    return measureChoice({ place: { images, served }, links, found }, track)
+  }
+  const server = await serve(served, scratch)
+  const ostree = await openDeltas(options, { images, served, scratch })
+  const site = { images, served, server, ostree, patches: true, linked: false }
+  const found = await measurePatches({ site, quick, releases: options.releases }, track)
+  keep({ ...found, ...(ostree === undefined ? {} : { deltas: ostree.deltas }) })
+}
+
+async function openDeltas(
+  { work, quick }: Options,
+  place: { images: string; served: string; scratch: string },
+): Promise<Ostree | undefined> {
+  if (quick) return undefined
+  say('OSTree deltas (minutes, the first time)')
+  return openOstree(join(work, 'ostree'), { trees: place.images, served: place.served, scratch: place.scratch, updates: steps })
+}
+
+async function measure(options: Options): Promise<Results> {
+  const { work, runs, quick } = options
+  const place = await prepare(options)
+  const { images, served, scratch } = place
+
+  const tested = options.link === undefined ? undefined : await openLink(options.link, { served, scratch, say })
+  const server = tested?.server ?? (await serve(served, scratch))
+  const track: Track = { runs, scratch, say, ...(tested === undefined ? {} : { inside: tested.link.near }) }
+  if (tested === undefined) say('roots and signatures')
+  const trust = tested === undefined ? { trust: await measureTrust({ served, scratch, server, runs }) } : {}
+  const ostree = await openDeltas(options, place)
+  const updates = await measureUpdates({ images, served, server, ostree, patches: !quick, linked: tested !== undefined }, track)
   const sizes = quick ? [0.2e9, 1e9] : [0.2e9, 1e9, 4e9]
   const rest =
-    link === undefined ? { start: await measureStart(track), growth: await measureGrowth({ images, served, server, sizes }, track) } : {}
-  const trees = link === undefined ? { trees: await measureTrees({ images, track: { runs, scratch, say } }) } : {}
+    tested === undefined ? { start: await measureStart(track), growth: await measureGrowth({ images, served, server, sizes }, track) } : {}
+  const trees = tested === undefined ? { trees: await measureTrees({ images, track: { runs, scratch, say } }) } : {}
   return {
     date: new Date().toISOString(),
     machine: await inspectMachine(work),
     runs,
-    ...found,
+    ...(tested === undefined ? {} : { link: tested.found }),
     ...updates,
     ...(ostree === undefined ? {} : { deltas: ostree.deltas }),
     ...rest,
     ...trees,
     ...trust,
   }
+}
+
+/** Prints what is known of patches; with `--write-spec` into the chapter too, whose rest is kept. */
+async function patchesAlone(options: Options): Promise<void> {
+  const { work, report, writeSpec } = options
+  mkdirSync(work, { recursive: true })
+  if (!report) await measurePatchesAlone(options)
+  const patches = readPatches(work)
+  if (patches === undefined) throw new Error('nothing was measured yet: run npm run bench -- --patches')
+  const section = patchSection(patches)
+  process.stdout.write(`${section}\n`)
+  const chapterFile = 'spec/performance.md'
+  if (writeSpec) writeFileSync(chapterFile, replacePatchSection(readFileSync(chapterFile, 'utf8'), section))
 }
 
 async function main(): Promise<void> {
@@ -122,6 +165,11 @@ async function main(): Promise<void> {
   process.env['PATH'] = `${process.env['PATH']}:/usr/sbin:/sbin`
   const begin = performance.now()
   const { work } = options
+  if (options.patches) {
+    await patchesAlone(options)
+    if (!options.report) say(`${((performance.now() - begin) / 1000).toFixed(0)} seconds; results are in ${patchesFile(work)}`)
+    return
+  }
   if (options.trees) {
     mkdirSync(work, { recursive: true })
     await measureTreesAlone(options)

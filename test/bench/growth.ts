@@ -2,17 +2,11 @@
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeWorld, program } from './psyblob.ts'
-import { type Contender, type Figures, race, type Track } from './race.ts'
+import { alone, race, type Track } from './race.ts'
 import type { Growth, Results } from './results.ts'
 import type { Server } from './server.ts'
 import { makeSynthetic, releases } from './synthetic.ts'
 import { expose } from './updates.ts'
-
-async function alone(contender: Contender, track: Track): Promise<Figures> {
-  const [figures] = await race([contender], track)
-  if (figures === undefined) throw new Error(`${contender.tool} was not measured`)
-  return figures
-}
 
 export async function measureGrowth(site: { images: string; served: string; server: Server; sizes: readonly number[] }, track: Track) {
   const { images, served, server, sizes } = site

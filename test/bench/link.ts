@@ -13,6 +13,7 @@ export type Link = LinkSpec & {
   readonly far: readonly string[]
   /** The address of the server's side. */
   readonly address: string
+  close(): Promise<void>
 }
 
 const ip = (...words: readonly string[]) => execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -33,12 +34,16 @@ export async function makeLink(spec: LinkSpec): Promise<Link> {
   sweep()
   const [near, far] = [makeSide('near'), makeSide('far')]
   const by = hasNetem(near, far, spec) ? 'netem' : 'tun'
+  let stop = async () => {}
   if (by === 'tun') {
     const script = join('test', 'bench', 'link.py')
     // before everything else on this machine: a router does not wait for those who use it
-    await start([...near.inside, 'nice', '-n', '-20', 'python3', script, 'near0', 'far0', String(spec.roundTrip), String(spec.rate)], {
-      until: 'ready',
-    })
+    stop = await start(
+      [...near.inside, 'nice', '-n', '-20', 'python3', script, 'near0', 'far0', String(spec.roundTrip), String(spec.rate)],
+      {
+        until: 'ready',
+      },
+    )
     ip('-n', near.name, 'link', 'set', 'far0', 'netns', far.name)
   }
   const sides = [
@@ -54,14 +59,27 @@ export async function makeLink(spec: LinkSpec): Promise<Link> {
     execFileSync('ip', ['netns', 'exec', side.name, 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save'])
     ip('-n', side.name, 'route', 'replace', other, 'dev', device, 'src', own, 'congctl', 'cubic')
   }
-  return { ...spec, by, near: near.inside, far: far.inside, address: '10.0.0.2' }
+  return {
+    ...spec,
+    by,
+    near: near.inside,
+    far: far.inside,
+    address: '10.0.0.2',
+    async close() {
+      await stop()
+      for (const { name } of [near, far]) ip('netns', 'del', name)
+    },
+  }
 }
 
 type Side = { readonly name: string; readonly inside: readonly string[] }
 
+let sides = 0
+
 function makeSide(side: string): Side {
-  const name = `psyblob-bench-${process.pid}-${side}`
+  const name = `psyblob-bench-${process.pid}-${side}-${sides++}`
   ip('netns', 'add', name)
+  // fails for those that were closed before
   atExit(() => ip('netns', 'del', name))
   return { name, inside: ['ip', 'netns', 'exec', name] }
 }

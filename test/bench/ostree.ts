@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, 
 import { join } from 'node:path'
 import { copyLinked } from './files.ts'
 import type { Contender } from './race.ts'
-import { run } from './run.ts'
+import { run, timed } from './run.ts'
 
-/** Bytes of the delta as it lies on the server, and seconds it took to make. */
-export type Delta = { readonly bytes: number; readonly seconds: number }
+/** Bytes of the delta as it lies on the server, seconds and peak memory it took to make. Those made long ago do not say the memory. */
+export type Delta = { readonly bytes: number; readonly seconds: number; readonly memory?: number }
 
 export type Ostree = {
   readonly deltas: Readonly<Record<string, Delta>>
@@ -41,11 +41,11 @@ async function make(dir: string, trees: string, updates: readonly (readonly [str
     )
   const deltas: Record<string, Delta> = {}
   for (const [old, next] of updates) {
-    const begin = performance.now()
     const file = join(part, deltaOf(next))
     const options = ['--min-fallback-size=0', '--inline', `--filename=${file}`]
-    await run(ostree(repo, 'static-delta', 'generate', `--from=${old}`, `--to=${next}`, ...options))
-    deltas[next] = { bytes: statSync(file).size, seconds: (performance.now() - begin) / 1000 }
+    const generate = ostree(repo, 'static-delta', 'generate', `--from=${old}`, `--to=${next}`, ...options)
+    const { seconds, memory } = await timed(generate, { scratch: part })
+    deltas[next] = { bytes: statSync(file).size, seconds, memory }
   }
   writeFileSync(join(part, 'deltas.json'), JSON.stringify(deltas))
   rmSync(dir, { recursive: true, force: true })

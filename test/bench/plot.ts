@@ -23,21 +23,30 @@ function heightOf(content: Panel): number {
   return panel.head + content.bars.length * panel.bar + toolsOf(content).length * panel.gap
 }
 
+/** What the longest bar stands for. Bars of patches that are far longer than all others are broken, or nothing could be told of those. */
+function longest(bars: readonly Bar[]): number {
+  const all = Math.max(...bars.map(({ value }) => value))
+  const others = Math.max(...bars.filter(({ tool }) => tool !== 'psyblob patch').map(({ value }) => value))
+  return all > 2 * others && others > 0 ? others : all
+}
+
 /** One group of bars for each tool, one bar for each way the image is packed. */
 function draw(content: Panel, left: number, top: number): string {
-  const most = Math.max(...content.bars.map(({ value }) => value))
+  const most = longest(content.bars)
   const room = panel.width - panel.label - panel.value
   const parts = [write({ x: left, y: top + 16, text: content.title, style: 'font-weight="bold" font-size="14"' })]
   let y = top + panel.head
   for (const tool of toolsOf(content)) {
     const group = content.bars.filter((bar) => bar.tool === tool)
-    const weight = tool === 'psyblob' ? ' font-weight="bold"' : ''
+    const weight = tool.startsWith('psyblob') ? ' font-weight="bold"' : ''
     const middle = y + (group.length * panel.bar) / 2 + 4
     parts.push(write({ x: left + panel.label - 8, y: middle, text: tool, style: `text-anchor="end"${weight}` }))
     for (const { packing, value } of group) {
       const x = left + panel.label
-      const length = Math.max(1, (value / most) * room)
+      const length = Math.max(1, Math.min(1, value / most) * room)
       parts.push(`<rect x="${px(x)}" y="${px(y)}" width="${px(length)}" height="${panel.bar - 1}" fill="${colours[packing]}"/>`)
+      if (value > most)
+        parts.push(`<path d="M${px(x + 0.9 * length)} ${px(y + panel.bar)}l6 -${panel.bar + 1}" stroke="#fff" stroke-width="3"/>`)
       parts.push(write({ x: x + length + 5, y: y + panel.bar - 2.5, text: content.format(value), style: 'font-size="10"' }))
       y += panel.bar
     }

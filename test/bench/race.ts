@@ -14,6 +14,8 @@ export type Contender = {
   readonly output?: string
   /** Throws unless the run did what it had to. */
   readonly check?: () => void | Promise<void>
+  /** Hears what the run printed, after `check`. */
+  readonly hear?: (printed: string) => void
 }
 
 /** Medians of `runs` runs: seconds, bytes; `onDisk` counts on until the output is flushed. */
@@ -36,7 +38,7 @@ export type Track = {
 }
 
 // A run that takes longer than this is not repeated: its noise is small beside what it tells.
-const longRun = 60
+export const longRun = 60
 
 /** Every tool runs once, then every tool again, each time beginning with another one. Caches are left alone, writes are waited for. */
 export async function race(contenders: readonly Contender[], track: Track): Promise<readonly Figures[]> {
@@ -53,15 +55,23 @@ export async function race(contenders: readonly Contender[], track: Track): Prom
   return samples.map((runs, at) => middle(contenders[at]?.tool ?? '', runs))
 }
 
+/** One program, by itself. */
+export async function alone(contender: Contender, track: Track): Promise<Figures> {
+  const [figures] = await race([contender], track)
+  if (figures === undefined) throw new Error(`${contender.tool} was not measured`)
+  return figures
+}
+
 async function once(contender: Contender, { server, scratch, inside, say }: Track): Promise<Figures> {
   contender.reset?.()
   await run(['sync', '-f', scratch])
   await server?.traffic()
   const where = { scratch, ...(inside === undefined ? {} : { inside }), ...(contender.cwd === undefined ? {} : { cwd: contender.cwd }) }
-  const timing = await timed(contender.argv, where)
+  const { printed, ...timing } = await timed(contender.argv, where)
   const flush = contender.output === undefined ? 0 : flushed(contender.output)
   const traffic = (await server?.traffic()) ?? { bytes: 0, requests: 0 }
   await contender.check?.()
+  contender.hear?.(printed)
   say(`  ${contender.tool.padEnd(16)} ${timing.seconds.toFixed(2)} s`)
   return { tool: contender.tool, runs: 1, ...timing, onDisk: timing.seconds + flush, ...traffic }
 }

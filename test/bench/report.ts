@@ -1,13 +1,14 @@
 // The results as Markdown: what the benchmark prints, and what stands in spec/performance.md.
 import { count, mebibytes, megabytes, rate, seconds, times } from './numbers.ts'
-import { type Growth, type Results, rowOf, type Trees, type Trust, type Update } from './results.ts'
+import { madeText, patchSection } from './patch-report.ts'
+import { type Growth, type Patches, type Results, rowOf, type Trees, type Trust, type Update } from './results.ts'
 import { table } from './table.ts'
 import { compareTargets } from './targets.ts'
 
 const releases = { month: 'a month of Debian updates', small: 'one small change' }
 const packings = { default: 'mksquashfs defaults', 'no-fragments': 'mksquashfs -no-fragments' }
 
-function transfers({ packing, update, size, rows }: Update, { link, deltas }: Results): string {
+function transfers({ packing, update, size, rows, making }: Update, { link, deltas }: Results): string {
   const ours = rowOf(rows, 'psyblob')
   const head = [
     'tool',
@@ -31,12 +32,13 @@ function transfers({ packing, update, size, rows }: Update, { link, deltas }: Re
     mebibytes(row.memory),
     ...(link ? [seconds((row.bytes * 8) / link.rate)] : []),
   ])
-  const delta = deltas?.[update]
-  const made =
-    delta === undefined || packing !== 'default' || rowOf(rows, 'ostree delta') === undefined
-      ? ''
-      : `\n\nThe OSTree delta has ${megabytes(delta.bytes)} and took ${seconds(delta.seconds)} to make.`
-  return `### ${releases[update]}, image of ${megabytes(size)}, ${packings[packing]}\n\n${table(head, lines)}${made}`
+  const delta = rowOf(rows, 'ostree delta') === undefined ? undefined : deltas?.[update]
+  const made = [
+    ...(making === undefined ? [] : [madeText('patch', making)]),
+    ...(delta === undefined ? [] : [madeText('OSTree delta', delta)]),
+  ]
+  const title = `### ${releases[update]}, image of ${megabytes(size)}, ${packings[packing]}`
+  return [title, table(head, lines), ...(made.length === 0 ? [] : [made.join(' ')])].join('\n\n')
 }
 
 function publishing({ size, rows }: NonNullable<Results['publish']>): string {
@@ -110,10 +112,14 @@ function trusting({ roots, signatures }: Trust): string {
   return `### Trust\n\n${table(['what', 'seconds'], rows)}`
 }
 
-export type Measured = { readonly local: Results | undefined; readonly links: readonly (readonly [string, Results])[] }
+export type Measured = {
+  readonly local: Results | undefined
+  readonly links: readonly (readonly [string, Results])[]
+  readonly patches: Patches | undefined
+}
 
 /** All tables. */
-export function tables({ local, links }: Measured): string {
+export function tables({ local, links, patches }: Measured): string {
   const parts: string[] = []
   if (local !== undefined) {
     parts.push('## On one machine, over loopback', ...local.updates.map((update) => transfers(update, local)))
@@ -134,11 +140,12 @@ export function tables({ local, links }: Measured): string {
     parts.push(...results.updates.map((update) => transfers(update, results)))
     parts.push(`\`sync\` with nothing to do: ${count(idle.requests)} request, ${seconds(idle.seconds)}.`)
   }
-  parts.push('## Targets', targets({ local, links }))
+  if (patches !== undefined) parts.push(patchSection(patches))
+  parts.push('## Targets', targets(local, links))
   return parts.join('\n\n')
 }
 
-function targets({ local, links }: Measured): string {
+function targets(local: Measured['local'], links: Measured['links']): string {
   const rows = compareTargets(local, links).map(({ what, target, measured, met }) => [what, target, measured, met ? 'yes' : '**no**'])
   return table(['what', 'target', 'measured', 'met'], rows)
 }
@@ -170,6 +177,8 @@ How it is measured:
    /boot as they are; its delta is one file, downloaded and applied. casync has its temporary files in memory.
 5. *On disk* counts on until the result is flushed. psyblob's seconds have that in them, and signatures checked, every byte read back
    and the boot order changed; the other tools do none of these. zchunk's are those of \`zckdl\`, whose result is still packed.
+6. \`psyblob\` has a repository without patches and fetches chunks; \`psyblob patch\` has one with patches and \`--prefer bytes\`: its seconds
+   are those of encoding again what changed.
 
 ${tables(measured)}
 `

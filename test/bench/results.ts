@@ -12,7 +12,12 @@ export type Update = {
   /** Bytes of the new image. */
   readonly size: number
   readonly rows: readonly Figures[]
+  /** Undefined when nobody asked for a patch, or none could be made. */
+  readonly making?: Making
 }
+
+/** A release published with patches from the one before: seconds and memory of all of it, bytes and number of the patches. */
+export type Making = { readonly seconds: number; readonly memory: number; readonly bytes: number; readonly count: number }
 
 export type Growth = {
   readonly size: number
@@ -38,6 +43,46 @@ export type Trust = {
 
 /** System files: the first release published and installed, the second over it; and what is done again and again. */
 export type Trees = Readonly<Record<'publish' | 'apply' | 'update' | 'idle' | 'coldCheck' | 'coldB3sum' | 'check' | 'b3sum', Figures>>
+
+/** How a whole release, of several files, came by patches. */
+export type Release = {
+  readonly making?: Making
+  readonly files: readonly {
+    readonly path: string
+    readonly size: number
+    readonly how: string
+    /** As it came, and as it would have come by chunks. */
+    readonly bytes: number
+    readonly chunks: number
+  }[]
+  /** By the plan, signed documents and indexes included. */
+  readonly bytes: number
+  readonly sync: Figures
+}
+
+/** What `--prefer time` chose over a link, and what each way takes. Seconds as the plan reckoned them, where it did. */
+export type Choice = {
+  readonly link: LinkFound
+  readonly updates: readonly {
+    readonly update: UpdateName
+    readonly ways: readonly { readonly how: string; readonly seconds: number; readonly reckoned?: number }[]
+    readonly chosen: string
+    /** The sync that chose, the weighing included. */
+    readonly seconds: number
+  }[]
+}
+
+/** Of `--patches`, which measures them apart from the rest. */
+export type Patches = {
+  readonly date: string
+  readonly machine: Machine
+  readonly runs: number
+  readonly updates?: readonly Update[]
+  readonly deltas?: Readonly<Record<string, Delta>>
+  readonly release?: Release
+  /** By the link as it is written. */
+  readonly choice?: Readonly<Record<string, Choice>>
+}
 
 export type Results = {
   readonly date: string

@@ -9,7 +9,7 @@ export type Argv = readonly string[]
 /** Wall time in seconds from start to end of the process, peak memory of it or its largest child in bytes. */
 export type Timing = { readonly seconds: number; readonly memory: number }
 
-type RunOptions = { readonly cwd?: string; readonly capture?: boolean; readonly env?: Readonly<Record<string, string>> }
+type RunOptions = { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> }
 
 const alive = new Set<ChildProcess>()
 atExit(() => {
@@ -39,7 +39,7 @@ function kill(child: ChildProcess): void {
 /** Runs a program to its end and answers what it printed; a failure is an error with the end of what it said. */
 export function run(argv: Argv, options: RunOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawnGroup(argv, options, options.capture === false ? 'ignore' : 'pipe', 'ignore')
+    const child = spawnGroup(argv, options, 'pipe', 'ignore')
     let out = ''
     let err = ''
     child.stdout?.on('data', (data: Buffer) => {
@@ -57,14 +57,17 @@ export function run(argv: Argv, options: RunOptions = {}): Promise<string> {
 }
 
 /** As `run`, and timed; `inside` are words that go before, such as those of a network namespace. */
-export async function timed(argv: Argv, options: { cwd?: string; scratch: string; inside?: Argv }): Promise<Timing> {
+export async function timed(
+  argv: Argv,
+  options: { cwd?: string; scratch: string; inside?: Argv },
+): Promise<Timing & { readonly printed: string }> {
   const note = join(options.scratch, 'memory')
   const whole = [...(options.inside ?? []), '/usr/bin/time', '-f', '%M', '-o', note, ...argv]
   const begin = performance.now()
-  await run(whole, { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), capture: false })
+  const printed = await run(whole, options.cwd === undefined ? {} : { cwd: options.cwd })
   const seconds = (performance.now() - begin) / 1000
   const kibibytes = Number(readFileSync(note, 'utf8').trim().split('\n').at(-1))
-  return { seconds, memory: kibibytes * 1024 }
+  return { seconds, memory: kibibytes * 1024, printed }
 }
 
 /** Starts a program that runs on; with `until`, waits for that word on its stdout. It ends with the benchmark, or by the answer. */

@@ -12,6 +12,7 @@ export type Server = {
   readonly url: string
   /** What went out since the last time. */
   traffic(): Promise<Traffic>
+  close(): Promise<void>
 }
 
 function freePort(): Promise<number> {
@@ -43,7 +44,7 @@ http {
 }
 `,
   )
-  await start([...(link?.far ?? []), 'nginx', '-e', `${folder}/error.log`, '-c', `${folder}/nginx.conf`])
+  const stop = await start([...(link?.far ?? []), 'nginx', '-e', `${folder}/error.log`, '-c', `${folder}/nginx.conf`])
   const url = `http://${link?.address ?? '127.0.0.1'}:${port}`
   // written once it listens
   for (let tries = 0; !existsSync(join(folder, 'pid')); tries++) {
@@ -52,6 +53,7 @@ http {
   }
   return {
     url,
+    close: stop,
     async traffic() {
       // a request is logged when its connection is done with it, a moment after the client has gone
       await sleep(200)

@@ -1,6 +1,16 @@
 // The targets of the design, beside what was measured.
 import { count, mebibytes, megabytes, seconds, times } from './numbers.ts'
-import { type Growth, type Packing, peersOf, type Results, rowOf, type Update, type UpdateName } from './results.ts'
+import {
+  type Choice,
+  type Growth,
+  type Packing,
+  type Patches,
+  peersOf,
+  type Results,
+  rowOf,
+  type Update,
+  type UpdateName,
+} from './results.ts'
 
 export type Target = { readonly what: string; readonly target: string; readonly measured: string; readonly met: boolean }
 
@@ -15,7 +25,7 @@ function atLeast(what: string, limit: number, value: number): Target {
   return { what, target: `≥ ${times(limit)}`, measured: times(value), met: value >= limit }
 }
 
-const caption = ({ packing, update }: Update): string => (packing === 'default' ? update : `${update}, no fragments`)
+export const caption = ({ packing, update }: Update): string => (packing === 'default' ? update : `${update}, no fragments`)
 
 function bytesAndRequests(updates: readonly Update[]): Target[] {
   const limits: Readonly<Record<UpdateName, Readonly<Record<Packing, number>>>> = {
@@ -131,4 +141,38 @@ export function compareTargets(results: Results | undefined, links: readonly (re
   }
   for (const [label, over] of links) rows.push(...overLink(over, label))
   return rows
+}
+
+/** Those of patches, which are measured apart. */
+export function comparePatches({ updates = [], deltas, release, choice = {} }: Patches): readonly Target[] {
+  const rows: Target[] = []
+  for (const one of updates) {
+    const { update, packing, making } = one
+    const patch = rowOf(one.rows, 'psyblob patch')
+    if (making === undefined || patch === undefined) continue
+    const delta = deltas?.[update]
+    if (update === 'month') rows.push(atMost(`bytes by patch, ${caption(one)}`, 10.5e6, patch.bytes, megabytes))
+    else if (delta !== undefined && packing === 'default')
+      // one file beside the other: what a node asks for besides is in the transfers
+      rows.push(atMost(`bytes of the patch itself, ${caption(one)}: OSTree's delta`, delta.bytes, making.bytes, count))
+    rows.push(
+      atMost(`making a patch, ${caption(one)}`, 120, making.seconds, seconds),
+      atMost(`memory of making, ${caption(one)}`, 2 ** 30, making.memory, mebibytes),
+      atMost(`applying a patch, ${caption(one)}`, 45, patch.seconds, seconds),
+      atMost(`memory of applying, ${caption(one)}`, 192 * 2 ** 20, patch.memory, mebibytes),
+    )
+  }
+  if (release !== undefined) rows.push(atMost('bytes by patch, a whole Debian release', 16e6, release.bytes, megabytes))
+  for (const [label, { updates: chosen }] of byRate(choice))
+    for (const one of chosen) rows.push(atMost(`chosen ÷ best way, ${one.update}, ${label}`, 1.15, one.seconds / bestSeconds(one), times))
+  return rows
+}
+
+/** The slowest link first. */
+export function byRate(choice: NonNullable<Patches['choice']>): readonly (readonly [string, Choice])[] {
+  return Object.entries(choice).toSorted(([, one], [, other]) => one.link.rate - other.link.rate)
+}
+
+export function bestSeconds({ ways }: Choice['updates'][number]): number {
+  return Math.min(...ways.map((way) => way.seconds))
 }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { program } from './psyblob.ts'
-import { type Contender, type Figures, race, type Track } from './race.ts'
+import { alone, type Contender, type Figures, race, type Track } from './race.ts'
 import type { Trees } from './results.ts'
 import { run } from './run.ts'
 
@@ -31,10 +31,8 @@ async function prepare(bench: Bench): Promise<void> {
 }
 
 /** What changes what the next begins with is done once. */
-async function once(bench: Bench, contender: Contender): Promise<Figures> {
-  const [figures] = await race([contender], { ...bench.track, runs: 1 })
-  if (figures === undefined) throw new Error(`${contender.tool} was not measured`)
-  return figures
+function once(bench: Bench, contender: Contender): Promise<Figures> {
+  return alone(contender, { ...bench.track, runs: 1 })
 }
 
 const publish = (bench: Bench, tree: string) =>
