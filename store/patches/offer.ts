@@ -41,16 +41,17 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
     const old = fileOf(from)
     if (old === undefined || size >= missing || (best !== undefined && size >= best.patch.size)) continue
     const { forecast } = mirrors.link
-    const least = (made: number) => estimate('patch', { bytes: 0, requests: 1, work: leastMakingSeconds(made) }, forecast).seconds
+    const least = (making: Parameters<typeof leastMakingSeconds>[0]) =>
+      estimate('patch', { bytes: 0, requests: 1, work: leastMakingSeconds(making) }, forecast).seconds
     // what is made is at least what is missing
-    if (least(missing) > options.seconds) continue
+    if (least({ made: missing, groups: Number.POSITIVE_INFINITY, codec: undefined }) > options.seconds) continue
     const head = await headOf({ from, cid, size }, bin, options)
-    if (head === undefined) continue
-    if (least(head.made) > options.seconds) continue
+    if (head === undefined || least(head) > options.seconds) continue
     const got = await gotOf(cid)
     const bytes = Math.max(0, size - got)
     try {
-      const work = head.codec === undefined ? 0 : await makingSeconds(head.made, head.codec)
+      const { codec } = head
+      const work = codec === undefined ? 0 : await makingSeconds({ ...head, codec })
       const way = estimate('patch', { bytes, requests: bytes === 0 ? 0 : 1, work }, forecast)
       best = { patch: { from, cid, size, old }, way }
     } catch (error) {
@@ -61,7 +62,7 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
   return best
 }
 
-type Head = { readonly made: number; readonly codec: PatchCodec | undefined }
+type Head = { readonly made: number; readonly groups: number; readonly codec: PatchCodec | undefined }
 
 async function headOf(
   { from, cid, size }: { readonly from: CID; readonly cid: CID; readonly size: number },
@@ -76,7 +77,7 @@ async function headOf(
       warn(`patch ${cid} is one of other blobs`)
       return undefined
     }
-    return { made: head.made, codec: readPatchCodecs(bytes, head)[0] }
+    return { made: head.made, groups: head.groups, codec: readPatchCodecs(bytes, head)[0] }
   } catch (error) {
     if (!isPsyblobError(error)) throw error
     signal?.throwIfAborted()

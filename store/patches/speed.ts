@@ -1,7 +1,10 @@
-// How fast this machine encodes: measured, for a plan that weighs its work against the link.
+// How long a patch takes to be applied here: measured, for a plan that weighs its work against the link (spec/sync.md 6).
 import { statSync } from 'node:fs'
 import { type PatchCodec, PsyblobError } from '../../core/mod.ts'
 import { Threads, threadCount } from './threads.ts'
+
+/** What a patch has to encode: bytes before that, groups that go to threads one by one, and with what. */
+export type Making = { readonly made: number; readonly groups: number; readonly codec: PatchCodec }
 
 const sampleBytes = 128 * 1024
 /** Where in the program that runs us: machine code, which is most of what changes in a system. */
@@ -10,24 +13,31 @@ const sampleAt = [8, 20, 32].map((megabytes) => megabytes * 1024 * 1024)
 const besides = 1.2
 /** Two threads on two cores do not finish at one moment. */
 const shared = 0.9
-
-/** Bytes a second that one thread of no machine encodes. */
-const fastest = 60_000_000
-
-/** Seconds to make `bytes` bytes on the best of machines with as many threads. */
-export function leastMakingSeconds(bytes: number): number {
-  return bytes / (fastest * threadCount())
-}
+/** Seconds until threads and encoders are there, and the streams of the first group are unpacked. */
+const beginning = 0.5
 
 const measured = new Map<string, Promise<number>>()
 
-/** Seconds to make `bytes` bytes with that codec, in all threads there are. Throws `unsupported`. */
-export async function makingSeconds(bytes: number, codec: PatchCodec): Promise<number> {
+/** Seconds, in all threads that have something to do. Throws `unsupported`. */
+export async function makingSeconds({ made, groups, codec }: Making): Promise<number> {
   const name = `${codec.name} ${codec.level}`
   const speed = measured.get(name) ?? measure(codec)
   measured.set(name, speed)
-  const threads = threadCount()
-  return (besides * bytes) / ((await speed) * (threads === 1 ? 1 : threads * shared))
+  return secondsAt(await speed, { made, groups })
+}
+
+/** Bytes a second that one thread of no machine encodes. */
+const fastest = { lz4hc: 100_000_000, others: 15_000_000 } as const
+
+/** Seconds on the best of machines with as many threads; before it is known what a patch has to encode, `making` is less than that. */
+export function leastMakingSeconds({ made, groups, codec }: Omit<Making, 'codec'> & { readonly codec: PatchCodec | undefined }): number {
+  const isQuick = codec === undefined || codec.name.startsWith('lz4hc')
+  return secondsAt(isQuick ? fastest.lz4hc : fastest.others, { made, groups })
+}
+
+function secondsAt(speed: number, { made, groups }: Omit<Making, 'codec'>): number {
+  const threads = Math.min(threadCount(), Math.max(1, groups))
+  return beginning + (besides * made) / (speed * (threads === 1 ? 1 : threads * shared))
 }
 
 /** Bytes a second of one thread. In a thread of its own, which takes what the encoder needs away with it. */
