@@ -330,7 +330,7 @@ describe('a patch that takes all that the limits give', () => {
     [
       'streams that unpack to more than they say',
       async () => {
-        return alike(3, 0, () => ({ control: new Uint8Array(15 * mebibyte) }))
+        return alike(3, 0, () => ({ control: new Uint8Array(200 * mebibyte) }))
       },
     ],
   ]
