@@ -2,7 +2,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Option } from 'clipanion'
-import { PsyblobError, visible } from '../core/mod.ts'
+import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
 import { type Artifact, type BuildContext, openRun, requirePrograms, workBeside } from '../images/mod.ts'
 import { encoderOf } from '../store/mod.ts'
 import { BaseCommand } from './command.ts'
@@ -39,7 +39,12 @@ export abstract class BuildCommand extends BaseCommand {
   /** Who encoded an image, for those of which patches are made: an encoder that nodes do not have makes none possible. */
   async #encoder({ name, path }: Artifact): Promise<{ readonly encoder?: string | null }> {
     if (!encoded.includes(name)) return {}
-    const found = await encoderOf(path, this.ui.report)
+    // the image is there, whatever can be said of it
+    const found = await encoderOf(path, this.ui.report).catch((error: unknown) => {
+      if (!isPsyblobError(error)) throw error
+      this.ui.report({ type: 'warning', text: `who encoded ${path} is not known: ${error.message}` })
+      return undefined
+    })
     if (found === undefined) return {}
     return { encoder: found.codec === undefined ? null : `${found.codec.name}, level ${found.codec.level}` }
   }

@@ -205,9 +205,10 @@ export function sameContent(one: ManifestContent, two: ManifestContent): boolean
   return inOrder(one.records).every((record, at) => lineOf(record) === lineOf(others[at] as Entry))
 }
 
-/** How a blob may be come by is no content. */
+/** How a blob may be come by is no content: patches, and the index by which they are judged where it is there for nothing else. */
 function lineOf(record: Entry): string {
-  if (record.bin?.patches === undefined) return formatEntry(record)
+  if (record.bin === null) return formatEntry(record)
   const { patches: _, ...bin } = record.bin
-  return formatEntry({ ...record, bin })
+  const { index: __, ...bare } = bin
+  return formatEntry({ ...record, bin: record.role === 'kernel' || record.role === 'initramfs' ? bare : bin })
 }

@@ -152,6 +152,7 @@ export function applyGroup(
         sourced = at + stored
         last = { at, stored, raw: how & isPacked ? reader.next() : stored, isPacked: (how & isPacked) !== 0, isSame: false }
         raw += last.raw
+        if (stored === 0 || last.raw === 0) throw reader.refused('a source of nothing')
         if (stored > limits.patch.piece || last.raw > limits.patch.piece) throw reader.refused('a source that is too long')
       } else throw reader.refused('an unknown kind of source')
       const [from, length] = how & isPart ? [reader.next(), reader.next()] : [0, last.raw]

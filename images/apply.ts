@@ -181,12 +181,13 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
       signal,
     })
   let plans = await make()
-  const free = (await freeBytes(dir)) + (await stalePartBytes(parts, partsOf(plans)))
+  let free = (await freeBytes(dir)) + (await stalePartBytes(parts, partsOf(plans)))
   let needed = await neededBytes(plans, parts)
   const patched = plans.filter((one) => one.how === 'chunks' && one.patch !== undefined)
   if (needed > free && patched.length > 0) {
     plans = await make({ patches: false })
     needed = await neededBytes(plans, parts)
+    free = (await freeBytes(dir)) + (await stalePartBytes(parts, partsOf(plans)))
     if (needed <= free) {
       const paths = patched.map(({ entry }) => entry.path).join(', ')
       report({ type: 'warning', text: `slot ${target} has no room for a patch of ${paths} besides it: chunks are fetched instead` })

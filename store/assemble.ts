@@ -80,6 +80,9 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
     for (const round of rounds) await round()
     for (const following of followed.values()) await following.settle()
     for (const file of files) await file.sync()
+    // what is left of a patch that could not be had
+    for (const plan of plans)
+      if (plan.how === 'chunks' && plan.patch !== undefined) await rm(partPath(parts, plan.patch.cid), { force: true })
   } catch (error) {
     for (const following of followed.values()) await following.close()
     throw translated(error, `writing into ${parts}`)

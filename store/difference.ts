@@ -127,6 +127,7 @@ async function costOfEntry(
     fileOf: (cid) => (olds.some((old) => old.cid === cid) ? path : undefined),
     gotOf: async () => 0,
     missing: bytes,
+    prefer,
     seconds: Number.POSITIVE_INFINITY,
     warn: (why) => report({ type: 'warning', text: `no patch of ${path} is reckoned with: ${why}` }),
     signal,

@@ -9,7 +9,7 @@ const positive = v.pipe(v.number(), v.minValue(0), v.maxValue(Number.MAX_SAFE_IN
 const memory = v.strictObject({
   psyblob: v.literal('links/1'),
   /** By the addresses of the remotes as one text. */
-  links: recordOf((text) => text, v.strictObject({ roundTrip: positive, bandwidth: positive })),
+  links: recordOf((text) => text, v.strictObject({ roundTrip: positive, bandwidth: v.pipe(positive, v.minValue(1)) })),
 })
 
 const limit = 64 * 1024

@@ -263,6 +263,7 @@ async function chooseWay(
     fileOf: (cid) => holders(cid)[0]?.path,
     gotOf: async (cid) => (await sizeOf(partPath(parts, cid))) ?? 0,
     missing,
+    prefer,
     // a dry run shows all ways
     seconds: prefer === 'bytes' || !options.keepIndexes ? Number.POSITIVE_INFINITY : chunks.seconds,
     warn,

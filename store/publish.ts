@@ -108,7 +108,10 @@ export async function publish(options: PublishOptions): Promise<Published> {
     // a repository that lost blobs is mended by the same words
     const mended = await uploads.send({ hashed: true }).finally(() => described.close())
     const packed = await restoreXz(remote, { product, pointed, compress: options.compress, report })
-    const patches = await restorePatches({ remote, current, compress: options.patches?.compress, report, signal })
+    const isAsked = (options.patches?.count ?? 0) > 0
+    const patches = !isAsked
+      ? { blobs: 0, bytes: 0 }
+      : await restorePatches({ remote, current, compress: options.patches?.compress, report, signal })
     const bytes = { total: current.size, uploaded: mended.bytes + packed + patches.bytes }
     return {
       changed: false,

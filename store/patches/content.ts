@@ -1,6 +1,14 @@
 // What lies in an image, as patches see it: the pieces of a squashfs, the blocks of a kernel, the frames of an initramfs that psyblob built.
 import { open } from 'node:fs/promises'
-import { type Content, readBzImage, readSquashfsLevel, readSquashfsPieces, readZstdFrames, type SquashfsReader } from '../../core/mod.ts'
+import {
+  type Content,
+  isPsyblobError,
+  readBzImage,
+  readSquashfsLevel,
+  readSquashfsPieces,
+  readZstdFrames,
+  type SquashfsReader,
+} from '../../core/mod.ts'
 import { readFull, translated } from '../files.ts'
 import { squashfsCodec } from '../squashfs-codecs.ts'
 
@@ -11,6 +19,11 @@ export type ImageContent = Content & {
 
 /** Kernels and initramfs are smaller. */
 const mostInMemory = 256 * 1024 * 1024
+
+/** Options that cannot be read say no level. */
+function unsaid(error: unknown): undefined {
+  if (!isPsyblobError(error, 'malformed')) throw error
+}
 
 /** Undefined for files of any other kind, and for damaged ones. */
 export async function contentOf(path: string): Promise<ImageContent | undefined> {
@@ -24,7 +37,7 @@ export async function contentOf(path: string): Promise<ImageContent | undefined>
       }
       const image: SquashfsReader = { read, codec: squashfsCodec }
       const squashfs = await readSquashfsPieces(image, size)
-      if (squashfs !== undefined) return { ...squashfs, level: await readSquashfsLevel(image, size) }
+      if (squashfs !== undefined) return { ...squashfs, level: await readSquashfsLevel(image, size).catch(unsaid) }
       if (size > mostInMemory) return undefined
       const bytes = await read(0, size)
       const other = readBzImage(bytes) ?? readZstdFrames(bytes)

@@ -17,9 +17,14 @@ export function readExactly(file: number, at: number, length: number, bytes: Uin
 
 export type Tools = { readonly unpack: Unpack; readonly encode: readonly Encode[] }
 
+/** What native code undoes is left alone: nobody limits its memory. */
+export function isUnpackable(packing: SourcePacking): boolean {
+  return packing === 'none' || packing === 'gzip' || packing === 'zstd' || packing === 'lz4'
+}
+
 /** Throws `unsupported` when a decoder or an encoder is not to be had here. */
 export async function loadTools(packing: SourcePacking, codecs: readonly PatchCodec[]): Promise<Tools> {
-  const unpack = packing === 'none' ? undefined : await squashfsUnpacker(packing)
+  const unpack = isUnpackable(packing) && packing !== 'none' ? await squashfsUnpacker(packing) : undefined
   if (unpack === undefined && packing !== 'none')
     throw new PsyblobError('unsupported', `nothing here undoes ${packing}`, { hint: 'psyblob is not installed whole' })
   const encode: Encode[] = []

@@ -26,11 +26,11 @@ export type PackedGroup = {
 export type MadeBytes = { readonly at: number; readonly bytes: Uint8Array }
 
 export type Job =
-  /** The streams of a group. Of its pieces those at `literals` are brought along as they are. */
+  /** The streams of a group. */
   | { readonly do: 'make'; readonly group: GroupOutline }
   /** Carries a packed group out and compares: which pieces came out otherwise, by their places. */
   | { readonly do: 'check'; readonly group: GroupOutline; readonly packed: PackedGroup }
-  /** Which of these pieces of the new blob come out as they are when they are encoded with that codec, from 1 on. */
+  /** How many of these pieces of the new blob come out as they are when they are encoded with that codec, from 1 on. */
   | { readonly do: 'probe'; readonly pieces: readonly (readonly [at: number, length: number, raw: number])[]; readonly codec: number }
   /** The bytes of a group that lie in `wanted`, ascending stretches of the new blob. */
   | { readonly do: 'apply'; readonly group: PatchGroup; readonly wanted: readonly (readonly [from: number, to: number])[] }

@@ -16,6 +16,7 @@ import { blake3 } from '../blake3.ts'
 import { readFull, translated } from '../files.ts'
 import { pool } from '../pool.ts'
 import { contentOf, type ImageContent } from './content.ts'
+import { isUnpackable } from './file-machine.ts'
 import type { PackedGroup, Setting } from './job.ts'
 import { probe } from './probe.ts'
 import { type CompressStream, packStream } from './streams.ts'
@@ -46,9 +47,10 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
   const { old, next, report, name, signal } = options
   const [before, after] = [await contentOf(old.path), await contentOf(next.path)]
   if (before === undefined || after === undefined) return { bytes: undefined, why: undefined }
+  if (!isUnpackable(before.packing)) return { bytes: undefined, why: `nodes do not undo ${before.packing}, as ${name} was packed before` }
   const copies = await copiesOf({ old, before }, { next, after })
   const changed = after.pieces.filter((_, number) => copies[number] === undefined)
-  const codec = await probe({ image: { path: next.path, size: next.size }, content: after, pieces: changed, most: probed, report })
+  const codec = await probe({ image: { path: next.path, size: next.size }, content: after, pieces: changed, most: probed, report, signal })
   if (codec === undefined)
     return { bytes: undefined, why: `nothing here compresses as ${after.packing} of ${name} was compressed${levelText(after)}` }
   const groups = outline({ old: before, next: after, size: next.size, copies, isLiteral: () => false })

@@ -1,8 +1,16 @@
 // A patch that would do: one of those a manifest names, from a blob that lies here. What its head says is believed only to reckon with.
-import { type CID, type EntryBlob, isPsyblobError, type PatchCodec, parsePatchHead, readPatchCodecs } from '../../core/mod.ts'
+import {
+  type CID,
+  type EntryBlob,
+  isPsyblobError,
+  type PatchCodec,
+  type Preference,
+  parsePatchHead,
+  readPatchCodecs,
+} from '../../core/mod.ts'
 import type { Mirrors } from '../mirrors.ts'
 import { MemorySink } from '../sinks.ts'
-import { estimate, type Way } from '../ways.ts'
+import { estimate, isBetter, type Way } from '../ways.ts'
 import { leastMakingSeconds, makingSeconds } from './speed.ts'
 
 /** What a node needs to apply a patch. */
@@ -12,6 +20,8 @@ export type PatchPlan = {
   readonly size: number
   /** The file that holds the old blob. */
   readonly old: string
+  /** What it was reckoned to take once it is here. */
+  readonly seconds: number
 }
 
 export type Offer = { readonly patch: PatchPlan; readonly way: Way }
@@ -26,6 +36,7 @@ export type OfferOptions = {
   readonly missing: number
   /** Seconds that the chunks take: a patch that cannot be sooner on any machine is not asked for, nor reckoned with. Infinite: it is. */
   readonly seconds: number
+  readonly prefer: Preference
   readonly warn: (why: string) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -39,7 +50,8 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
   let best: Offer | undefined
   for (const { from, cid, size } of bin.patches ?? []) {
     const old = fileOf(from)
-    if (old === undefined || size >= missing || (best !== undefined && size >= best.patch.size)) continue
+    const got = await gotOf(cid)
+    if (old === undefined || size - got >= missing) continue
     const { forecast } = mirrors.link
     const least = (making: Parameters<typeof leastMakingSeconds>[0]) =>
       estimate('patch', { bytes: 0, requests: 1, work: leastMakingSeconds(making) }, forecast).seconds
@@ -47,13 +59,13 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
     if (least({ made: missing, groups: Number.POSITIVE_INFINITY, codec: undefined }) > options.seconds) continue
     const head = await headOf({ from, cid, size }, bin, options)
     if (head === undefined || least(head) > options.seconds) continue
-    const got = await gotOf(cid)
     const bytes = Math.max(0, size - got)
     try {
       const { codec } = head
       const work = codec === undefined ? 0 : await makingSeconds({ ...head, codec })
       const way = estimate('patch', { bytes, requests: bytes === 0 ? 0 : 1, work }, forecast)
-      best = { patch: { from, cid, size, old }, way }
+      const offer: Offer = { patch: { from, cid, size, old, seconds: work }, way }
+      if (best === undefined || isBetter(way, best.way, options.prefer)) best = offer
     } catch (error) {
       if (!isPsyblobError(error, 'unsupported')) throw error
       options.warn(error.message)

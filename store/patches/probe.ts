@@ -16,10 +16,11 @@ export type ProbeOptions = {
   readonly pieces: readonly Piece[]
   readonly most: number
   readonly report: Report
+  readonly signal?: AbortSignal | undefined
 }
 
 /** The encoder that makes the pieces as they are; undefined when none at hand does. */
-export async function probe({ image, content, pieces, most, report }: ProbeOptions): Promise<PatchCodec | undefined> {
+export async function probe({ image, content, pieces, most, report, signal }: ProbeOptions): Promise<PatchCodec | undefined> {
   const packed = pieces.filter((piece) => piece.isPacked && !piece.isMetadata)
   const every = Math.max(1, Math.ceil(packed.length / most))
   const samples = packed.filter((_, number) => number % every === 0).map(({ at, length, raw }) => [at, length, raw] as const)
@@ -28,12 +29,16 @@ export async function probe({ image, content, pieces, most, report }: ProbeOptio
     const codec = { name: encoder.name, level }
     const next = { side: image, packing: content.packing }
     const threads = new Threads({ old: image, packing: 'none', codecs: [codec], next }, 1)
+    const stop = () => void threads.end()
+    signal?.addEventListener('abort', stop, { once: true })
     try {
       const answer = await threads.run({ do: 'probe', pieces: samples, codec: 1 })
+      signal?.throwIfAborted()
       if (answer.did === 'probe' && answer.exact >= exactEnough * samples.length) return codec
       const found = answer.did === 'probe' ? `${answer.exact} of ${samples.length} pieces` : answer.did === 'fail' ? answer.why : ''
       report({ type: 'trace', text: `${image.path}: ${encoder.name} at level ${level} makes ${found}` })
     } finally {
+      signal?.removeEventListener('abort', stop)
       await threads.end()
     }
   }

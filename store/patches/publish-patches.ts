@@ -58,9 +58,18 @@ export async function patchRecords(records: readonly Entry[], options: PatchOpti
     }
     // what did not change is still come by as it was
     const patches: PatchEntry[] = [...(kept.get(bin.cid) ?? [])]
+    const tried = new Set<CID>()
     for (const former of formers) {
       const old = former.records.find(({ path, role }) => path === record.path && role === record.role)?.bin ?? undefined
-      if (old === undefined || old.size < patchedAbove || old.cid === bin.cid || patches.some(({ from }) => from === old.cid)) continue
+      if (
+        old === undefined ||
+        old.size < patchedAbove ||
+        old.cid === bin.cid ||
+        patches.some(({ from }) => from === old.cid) ||
+        tried.has(old.cid)
+      )
+        continue
+      tried.add(old.cid)
       if (patches.length === limits.patch.ofBlob) break
       const patch = await patchOf({ path: record.path, old, next: bin }, options)
       if (patch === undefined) continue
@@ -146,10 +155,19 @@ async function make(
   { remote, compress, report, signal }: Pick<PatchOptions, 'remote' | 'compress' | 'report' | 'signal'>,
 ): Promise<Uint8Array | undefined> {
   const side = ({ cid, size }: Change['old']): PatchSide => ({ path: remote.fileOf(cid), cid, size })
-  if (!(await remote.has(old.cid, old.size))) return undefined
-  const made = await makePatch({ old: side(old), next: side(next), name: path.slice(1), compress, report, signal })
-  if (made.bytes !== undefined) return made.bytes
-  if (made.why !== undefined) report({ type: 'warning', text: `no patch of ${path}: ${made.why}; nodes fetch the chunks that changed` })
+  // what is rotten there would be compared with itself
+  for (const { cid, size } of [old, next]) if (!(await remote.has(cid, size, { hashed: true }))) return undefined
+  let why: string | undefined
+  try {
+    const made = await makePatch({ old: side(old), next: side(next), name: path.slice(1), compress, report, signal })
+    if (made.bytes !== undefined) return made.bytes
+    why = made.why
+  } catch (error) {
+    // a release does not wait for its patches
+    signal?.throwIfAborted()
+    why = error instanceof Error ? error.message : 'unknown'
+  }
+  if (why !== undefined) report({ type: 'warning', text: `no patch of ${path}: ${why}; nodes fetch the chunks that changed` })
   return undefined
 }
 

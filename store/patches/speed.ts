@@ -1,5 +1,6 @@
 // How long a patch takes to be applied here: measured, for a plan that weighs its work against the link (spec/sync.md 6).
 import { statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { type PatchCodec, PsyblobError } from '../../core/mod.ts'
 import { Threads, threadCount } from './threads.ts'
 
@@ -16,6 +17,9 @@ const shared = 0.9
 /** Seconds until threads and encoders are there, and the streams of the first group are unpacked. */
 const beginning = 0.5
 
+/** Where nothing can be measured: what a core of a small server does. */
+const usual = 3_000_000
+
 const measured = new Map<string, Promise<number>>()
 
 /** Seconds, in all threads that have something to do. Throws `unsupported`. */
@@ -23,6 +27,7 @@ export async function makingSeconds({ made, groups, codec }: Making): Promise<nu
   const name = `${codec.name} ${codec.level}`
   const speed = measured.get(name) ?? measure(codec)
   measured.set(name, speed)
+  speed.catch(() => measured.delete(name))
   return secondsAt(await speed, { made, groups })
 }
 
@@ -40,16 +45,29 @@ function secondsAt(speed: number, { made, groups }: Omit<Making, 'codec'>): numb
   return beginning + (besides * made) / (speed * (threads === 1 ? 1 : threads * shared))
 }
 
-/** Bytes a second of one thread. In a thread of its own, which takes what the encoder needs away with it. */
+/** Bytes a second of one thread. In a thread of its own, where there are any: it takes what the encoder needs away with it. */
 async function measure(codec: PatchCodec): Promise<number> {
-  const { size } = statSync(process.execPath)
-  const threads = new Threads({ old: { path: process.execPath, size }, packing: 'none', codecs: [codec] }, 1)
+  // where Node is a small program beside a large library, our own bundle does as well
+  const sample = [process.execPath, fileURLToPath(import.meta.url)]
+    .map((path) => ({ path, size: sizeOf(path) }))
+    .find(({ size }) => size >= sampleBytes)
+  if (sample === undefined) return usual
+  const threads = new Threads({ old: sample, packing: 'none', codecs: [codec] }, 1)
   try {
-    const at = sampleAt.filter((place) => place + sampleBytes <= size)
+    const places = sampleAt.filter((place) => place + sampleBytes <= sample.size)
+    const at = places.length === 0 ? [0, sample.size - sampleBytes] : places
     const answer = await threads.run({ do: 'measure', codec: 1, at, length: sampleBytes })
     if (answer.did === 'measure') return answer.speed
     throw new PsyblobError('unsupported', answer.did === 'fail' ? answer.why : 'no encoder', { hint: 'psyblob is not installed whole' })
   } finally {
     await threads.end()
+  }
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size
+  } catch {
+    return 0
   }
 }

@@ -18,6 +18,15 @@ export function threadCount(): number {
   return program === undefined ? 1 : Math.min(most, availableParallelism())
 }
 
+/** Undefined when the system has none left. */
+function begun(at: URL, task: PatchTask): Worker | undefined {
+  try {
+    return new Worker(at, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
+  } catch {
+    return undefined
+  }
+}
+
 type Waiting = { readonly job: Job; readonly resolve: (answer: Answer) => void }
 
 export class Threads {
@@ -30,7 +39,7 @@ export class Threads {
   readonly #ready = new Set<Worker>()
   #bench: Promise<Workbench> | undefined
   #own: Promise<void> = Promise.resolve()
-  #isEnded = false
+  #ending: Promise<void> | undefined
 
   constructor(setting: Setting, count = threadCount()) {
     this.#setting = setting
@@ -38,7 +47,8 @@ export class Threads {
     const task: PatchTask = { psyblob: 'patch', setting }
     for (let number = 0; number < count; number++) {
       // young garbage is all there is: what lives long lies outside the heap
-      const worker = new Worker(program, { workerData: task, resourceLimits: { maxYoungGenerationSizeMb: 4 } })
+      const worker = begun(program, task)
+      if (worker === undefined) break
       worker.on('message', (answer: Answer | typeof ready) => {
         if (answer === ready) this.#ready.add(worker)
         else this.#answered(worker, answer)
@@ -57,15 +67,20 @@ export class Threads {
 
   /** Never fails: what goes wrong is answered as `fail`. */
   run(job: Job): Promise<Answer> {
-    if (this.#isEnded) return Promise.resolve({ did: 'fail', why: 'ended' })
+    if (this.#ending !== undefined) return Promise.resolve({ did: 'fail', why: 'ended' })
     return new Promise((resolve) => {
       this.#queue.push({ job, resolve })
       this.#next()
     })
   }
 
-  async end(): Promise<void> {
-    this.#isEnded = true
+  /** May be called several times. */
+  end(): Promise<void> {
+    this.#ending ??= this.#end()
+    return this.#ending
+  }
+
+  async #end(): Promise<void> {
     const workers = this.#workers.splice(0)
     this.#idle = []
     for (const { resolve } of [...this.#busy.values(), ...this.#queue.splice(0)]) resolve({ did: 'fail', why: 'ended' })

@@ -260,6 +260,13 @@ const hostile: readonly (readonly [string, () => Hostile])[] = [
   ['a copy from far away', () => ({ control: numbers(step.copy, [2 ** 52 - 1], 4), made: 0 })],
   ['a copy of 2^53-1 bytes', () => ({ control: numbers(step.copy, [0], far), made: 0 })],
   ['a copy of nothing', () => ({ control: numbers(step.copy, [5], 0, step.copy, [5], 4), made: 0 })],
+  [
+    'a source of nothing',
+    () => ({
+      control: numbers(step.unit, 0, 2, 0, [0], 0, 0, 0, 4, 4, 1, 4, 0, [0], step.emit, 0, 4),
+      differences: zeros,
+    }),
+  ],
   ['a literal of nothing', () => ({ control: numbers(step.literal, 0, step.literal, 4), inserted: new Uint8Array(4), made: 0 })],
   ['a copy that is longer than the group', () => ({ control: numbers(step.copy, [0], 5), made: 0 })],
   ['copies that are shorter than the group', () => ({ control: numbers(step.copy, [0], 3), made: 0 })],
@@ -442,8 +449,9 @@ describe('a hostile group', () => {
 
   it('is none with as many changes, sources and bytes as there may be', () => {
     expect(carriedOut({ control: changes(limits.patch.triples), inserted: new Uint8Array(4) }).length).toBe(4)
-    const control = numbers(step.unit, 0, 4096, ...Array<number>(3 * 4096).fill(0), 4, 1, 0, 4, [0], step.emit, 0, 4)
-    expect(carriedOut({ control, inserted: new Uint8Array(4) }).length).toBe(4)
+    const sources = Array.from({ length: 4096 }, () => [0, 0, 1]).flat()
+    const control = numbers(step.unit, 0, 4096, ...sources, 4, 1, 0, 4, [0], step.emit, 0, 4)
+    expect(carriedOut({ control, inserted: new Uint8Array(4), old: new Uint8Array(4096) }).length).toBe(4)
     const whole = { inserted: new Uint8Array(8 * MiB), made: 8 * MiB, length: 8 * MiB }
     expect(carriedOut({ control: numbers(...unitOf(8 * MiB), step.emit, 0, 8 * MiB), ...whole }).length).toBe(8 * MiB)
   })
