@@ -117,7 +117,8 @@ export function parsePatch(bytes: Uint8Array, size: number, what: string): Patch
     const stream = (number: number): PatchStream => {
       const packing = streamPackings[bytes[at + 12 + number] as number] ?? refuse('a stream that is packed in an unknown way')
       const [raw, packed] = [view.getUint32(at + 16 + 4 * number, true), view.getUint32(at + 28 + 4 * number, true)]
-      if (raw > limits.patch.stream || packed > raw + packedSlack || (packing === 'stored' && raw !== packed)) refuse(`a stream of ${raw} bytes`)
+      if (raw > limits.patch.stream || packed > raw + packedSlack || (packing === 'stored' && raw !== packed))
+        refuse(`a stream of ${raw} bytes`)
       streamed += raw
       return { packing, raw, packed }
     }
