@@ -88,13 +88,15 @@ describe('sync', () => {
       const dry = (await world.must(`sync os ${world.node()} ${options} --dry-run --json`)).json
       expect(world.state()).toBe(before)
       const run = (await world.must(`sync os ${world.node()} ${options} --json`)).json
-      expect({ bytes: run.bytes, requests: run.requests, plan: run.plan, slot: run.slot, activated: run.activated }).toEqual({
-        bytes: dry.bytes,
-        requests: dry.requests,
-        plan: dry.plan,
-        slot: dry.slot,
-        activated: dry.activated,
+      // seconds are reckoned by what was measured in that run
+      const figures = ({ bytes, requests, plan, slot, activated }: typeof dry) => ({
+        bytes,
+        requests,
+        plan: JSON.parse(JSON.stringify(plan, (key, value) => (key === 'seconds' ? undefined : value))),
+        slot,
+        activated,
       })
+      expect(figures(run)).toEqual(figures(dry))
     }
     await check('')
     await world.publish2()
