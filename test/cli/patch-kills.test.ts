@@ -58,16 +58,23 @@ afterAll(async () => {
 
 let runs = 0
 
-/** One `sync`, killed after so many milliseconds. */
-async function syncOnce(milliseconds?: number): Promise<{ readonly outcome: Outcome; readonly run: string }> {
+const part = () => world.path('b/.psyblob', `${patch.cid}.part`)
+const partBytes = () => (existsSync(part()) ? statSync(part()).size : 0)
+
+/** When a run is killed: after so many milliseconds, or once so many bytes of the patch are there. */
+type Moment = { readonly milliseconds: number } | { readonly bytes: number }
+
+async function syncOnce(moment?: Moment): Promise<{ readonly outcome: Outcome; readonly run: string }> {
   const run = `run${++runs}`
   let timer: NodeJS.Timeout | undefined
   const outcome = await world.psyblob(`sync os ${world.node(`${server.url}${run}/`)} --booted a --prefer bytes --json`, {
-    started: (child) => {
-      if (milliseconds !== undefined) timer = setTimeout(() => child.kill('SIGKILL'), milliseconds)
+    started(child) {
+      const kill = () => child.kill('SIGKILL')
+      if (moment !== undefined && 'milliseconds' in moment) timer = setTimeout(kill, moment.milliseconds)
+      else if (moment !== undefined) timer = setInterval(() => partBytes() >= moment.bytes && kill(), 2)
     },
   })
-  clearTimeout(timer)
+  clearInterval(timer)
   return { outcome, run }
 }
 
@@ -75,14 +82,13 @@ type Held = { /** Bytes of the patch. */ readonly patch: number /** Of the new i
 
 function held(): Held {
   const file = (name: string) => (existsSync(world.path('b/.psyblob', name)) ? world.read(`b/.psyblob/${name}`) : Buffer.alloc(0))
-  const part = world.path('b/.psyblob', `${patch.cid}.part`)
   const image = file(`${squashfs.cid}.part`)
   const chunks = new Set<number>()
   for (let chunk = 0; chunk < index.count; chunk++) {
     const piece = image.subarray(index.offset(chunk), index.offset(chunk) + index.length(chunk))
     if (piece.length === index.length(chunk) && Buffer.compare(blake3().digest(piece), index.digest(chunk)) === 0) chunks.add(chunk)
   }
-  return { patch: existsSync(part) ? statSync(part).size : 0, chunks }
+  return { patch: partBytes(), chunks }
 }
 
 test(`sync by a patch that is killed ${wanted} times at random moments does nothing twice`, async () => {
@@ -94,7 +100,7 @@ test(`sync by a patch that is killed ${wanted} times at random moments does noth
   expect(first.json.plan[1].how).toBe('patch')
   expect(world.wrong('r2')).toBeUndefined()
 
-  const moments: number[] = []
+  const moments: Moment[] = []
   let [kills, rounds, before, fetching, applying, saved] = [0, 0, 0, 0, 0, 0]
   try {
     while (kills < wanted) {
@@ -103,7 +109,10 @@ test(`sync by a patch that is killed ${wanted} times at random moments does noth
       sent.clear()
       let [here, begins]: [number, Held] = [0, { patch: 0, chunks: new Set() }]
       for (;;) {
-        const moment = kills < wanted && here < ofOne ? (0.15 + 0.65 * Math.random()) * undisturbed : undefined
+        // every other update is cut while the patch is fetched, to begin with
+        const early = { bytes: 1 + Math.floor(0.8 * Math.random() * patch.size) }
+        const later = { milliseconds: (0.15 + 0.65 * Math.random()) * undisturbed }
+        const moment = kills === wanted || here === ofOne ? undefined : here === 0 && rounds % 2 === 1 ? early : later
         if (moment !== undefined) moments.push(moment)
         const { outcome, run } = await syncOnce(moment)
         expect(snapshot(world.path('a')), 'slot a').toBe(booted)
@@ -139,9 +148,11 @@ test(`sync by a patch that is killed ${wanted} times at random moments does noth
       await world.must(`verify ${world.node()}`)
     }
   } catch (error) {
-    console.log(`killed after [${moments.map(Math.round).join(', ')}] ms`)
+    console.log(`killed at ${JSON.stringify(moments)}`)
     throw error
   }
+  expect(fetching).toBeGreaterThan(0)
+  expect(applying).toBeGreaterThan(0)
   console.log(
     `${kills} kills in ${rounds} updates, ${Math.round(undisturbed)} ms undisturbed: ${before} before a byte of the patch was there, ` +
       `${fetching} while it was fetched, ${applying} while it was applied; ${saved} chunks were there for the runs after them`,
