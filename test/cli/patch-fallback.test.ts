@@ -1,5 +1,5 @@
 // Patches that cannot be used: every time the release comes as chunks, one line says why, and nothing is left behind.
-import { existsSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CID, EntryBlob } from '../../core/mod.ts'
 import type { Bend } from '../fixtures/bent-server.ts'
@@ -184,10 +184,11 @@ describe('a node', () => {
       const part = world.path('b/.psyblob', `${patch.cid}.part`)
       const cut = await sync(server.url, {
         started: (child) => {
-          const timer = setInterval(
-            () => existsSync(part) && world.read(`b/.psyblob/${patch.cid}.part`).length >= 8000 && child.kill('SIGINT'),
-            20,
-          )
+          const timer = setInterval(() => {
+            if (!existsSync(part) || statSync(part).size < 8000) return
+            clearInterval(timer)
+            child.kill('SIGINT')
+          }, 20)
           child.on('close', () => clearInterval(timer))
         },
       })
