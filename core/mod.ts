@@ -60,6 +60,7 @@ export {
 } from './patch.ts'
 export { applyGroup, type GroupStreams, type PatchMachine } from './patch-group.ts'
 export { type GroupOutline, outline } from './patch-outline.ts'
+export { metadataHeadBytes } from './patch-steps.ts'
 export { formatPointer, joinPointerFile, type PointedRelease, type Pointer, parsePointer, splitPointerFile } from './pointer.ts'
 export type { ProgressEvent, Report } from './progress.ts'
 export { formatPublicKeyFile, keyIdText, type PublicKey, parsePublicKey } from './public-key.ts'

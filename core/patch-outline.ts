@@ -31,8 +31,6 @@ export type OutlineOptions = {
   readonly size: number
   /** Where in the old blob the bytes of that piece lie, by its number; undefined when nowhere. */
   readonly copies: readonly (number | undefined)[]
-  /** Pieces that cannot be made again, and are brought along as they are. */
-  readonly isLiteral: (piece: Piece) => boolean
 }
 
 /** Bytes, before compression. More of a unit finds more of what moved, and takes more time. */
@@ -42,7 +40,7 @@ const sourceBytes = 2.5 * 1024 * 1024
 const groupBytes = 4 * 1024 * 1024
 
 export function outline(options: OutlineOptions): readonly GroupOutline[] {
-  const { next, size, copies, isLiteral } = options
+  const { next, size, copies } = options
   const builder = new Builder(options.old, next)
   const tables = tablesUnit(options)
   let at = 0
@@ -55,7 +53,6 @@ export function outline(options: OutlineOptions): readonly GroupOutline[] {
       continue
     }
     if (from !== undefined) builder.copy(from, piece.length)
-    else if (isLiteral(piece)) builder.literal(piece.at, piece.length)
     else builder.make(piece)
     at = piece.at + piece.length
   }

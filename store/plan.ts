@@ -15,15 +15,16 @@ import {
   runBytes,
 } from '../core/mod.ts'
 import { blake3 } from './blake3.ts'
+import { chooseWay } from './choose-way.ts'
 import { hasCode, translated } from './files.ts'
 import { type IndexOptions, indexesNamed, indexOf, indexOfSeed } from './indexes.ts'
 import { fileBytes } from './ingest.ts'
 import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
-import { type PatchPlan, patchOffer } from './patches/offer.ts'
+import type { PatchPlan } from './patches/offer.ts'
 import { ChunkSources, type Seed } from './seeds.ts'
-import { estimate, isBetter, type Way } from './ways.ts'
+import type { Way } from './ways.ts'
 
 /** An entry that is a plain file. */
 export type FileEntry = Entry & { readonly bin: EntryBlob }
@@ -233,50 +234,17 @@ async function planChunks(
   }
   const runs = rangesOf(sources, options.mirrors.link)
   const plan = { how: 'chunks', entry, sources, runs, adopt } as const
-  return { ...plan, ...(await chooseWay(entry, { sources, runs, seeds, options })) }
-}
-
-type Choice = {
-  readonly sources: ChunkSources
-  readonly runs: readonly Run[]
-  readonly seeds: readonly Known[]
-  readonly options: PlanOptions
-}
-
-/** Which way what is missing is come by. A patch is taken only when what it is made from is here, byte for byte. */
-async function chooseWay(
-  { path, bin }: FileEntry,
-  { sources, runs, seeds, options }: Choice,
-): Promise<{ readonly patch: PatchPlan | undefined; readonly ways: readonly Way[] }> {
-  const { mirrors, parts, prefer, report, signal } = options
-  const { forecast } = mirrors.link
-  const missing = runs.reduce((sum, run) => sum + runBytes(sources.index, run), 0)
-  const chunks = estimate('chunks', { bytes: missing, requests: runs.length }, forecast)
-  const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
-  if (missing === 0) return { patch: undefined, ways: [] }
-  const warn = (why: string) => report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
-  // any of them may have changed, also its size: that is found out before it is used, and told
-  const holders = (cid: CID) => seeds.filter((known) => known.bin?.cid === cid)
-  if (!options.patches) return { patch: undefined, ways: [chunks, whole] }
-  const offer = await patchOffer(bin, {
-    mirrors,
-    fileOf: (cid) => holders(cid)[0]?.path,
-    gotOf: async (cid) => (await sizeOf(partPath(parts, cid))) ?? 0,
-    missing,
-    prefer,
+  const way = await chooseWay(entry, {
+    ...options,
+    missing: runs.reduce((sum, run) => sum + runBytes(index, run), 0),
+    requests: runs.length,
     // a dry run shows all ways
-    seconds: prefer === 'bytes' || !options.keepIndexes ? Number.POSITIVE_INFINITY : chunks.seconds,
-    warn,
-    signal,
+    showsAll: !options.keepIndexes,
+    holders: (cid) => seeds.filter((known) => known.bin?.cid === cid),
+    holds: async ({ path, size }, cid) => (await cidOfFile(path, size, signal)) === cid,
+    gotOf: async (cid) => (await sizeOf(partPath(options.parts, cid))) ?? 0,
   })
-  if (offer === undefined) return { patch: undefined, ways: [chunks, whole] }
-  const { patch, way } = offer
-  if (!isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
-  for (const old of holders(patch.from))
-    if ((await cidOfFile(old.path, old.size, signal)) === patch.from)
-      return { patch: { ...patch, old: old.path }, ways: [way, chunks, whole] }
-  warn(`${patch.old} is not what it was`)
-  return { patch: undefined, ways: [chunks, whole] }
+  return { ...plan, ...way }
 }
 
 /** What to ask for: the chunks that are nowhere here, joined and split as the link is. */

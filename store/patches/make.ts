@@ -53,7 +53,7 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
   const codec = await probe({ image: { path: next.path, size: next.size }, content: after, pieces: changed, most: probed, report, signal })
   if (codec === undefined)
     return { bytes: undefined, why: `nothing here compresses as ${after.packing} of ${name} was compressed${levelText(after)}` }
-  const groups = outline({ old: before, next: after, size: next.size, copies, isLiteral: () => false })
+  const groups = outline({ old: before, next: after, size: next.size, copies })
   const total = groups.reduce((sum, group) => sum + rawBytes(group), 0)
   const threads = new Threads(settingOf(options, { before, after, codec }))
   const packed: (PackedGroup | undefined)[] = []

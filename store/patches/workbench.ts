@@ -1,11 +1,19 @@
 // Does the jobs: of a thread of its own, or where there is none. Files stay open, decoders and encoders loaded.
 import { closeSync, openSync } from 'node:fs'
-import { applyGroup, bsdiff, type GroupContent, type GroupOutline, type Piece, tableText, writeGroup } from '../../core/mod.ts'
+import {
+  applyGroup,
+  bsdiff,
+  type GroupContent,
+  type GroupOutline,
+  metadataHeadBytes,
+  type Piece,
+  tableText,
+  writeGroup,
+} from '../../core/mod.ts'
 import { fileMachine, loadTools, readExactly, type Tools } from './file-machine.ts'
 import type { Answer, Job, MadeBytes, Setting } from './job.ts'
 import { unpackStream } from './streams.ts'
 
-const metadataHeadBytes = 2
 const copiedAtOnce = 1024 * 1024
 
 export class Workbench {

@@ -507,7 +507,6 @@ describe('an outline', () => {
       next: { packing: 'zstd', pieces: [piece], margin: 0 },
       size: 300,
       copies: [undefined],
-      isLiteral: () => false,
     })
     const units = groups.flatMap(({ steps }) => steps.flatMap((one) => (one.do === 'unit' ? [one.unit] : [])))
     expect(units.length).toBe(1)

@@ -1,0 +1,55 @@
+// Which way what is missing of a blob is come by: by a patch or by chunks (spec/sync.md 6).
+import type { CID, EntryBlob, Preference, Report } from '../core/mod.ts'
+import type { Mirrors } from './mirrors.ts'
+import { type PatchPlan, patchOffer } from './patches/offer.ts'
+import { estimate, isBetter, type Way } from './ways.ts'
+
+/** A file here that is said to hold a blob. */
+export type Holder = { readonly path: string; readonly size: number }
+
+export type ChoiceOptions = {
+  /** What is missing as chunks: bytes, and requests for them. */
+  readonly missing: number
+  readonly requests: number
+  readonly prefer: Preference
+  /** Without them less room is needed. */
+  readonly patches: boolean
+  /** Patches that cannot be sooner are reckoned with all the same. */
+  readonly showsAll: boolean
+  readonly mirrors: Mirrors
+  /** Any of them may have changed, also its size. */
+  readonly holders: (cid: CID) => readonly Holder[]
+  /** Reads the file: true when it is that blob. */
+  readonly holds: (holder: Holder, cid: CID) => Promise<boolean>
+  /** How many bytes of a patch lie here already. */
+  readonly gotOf: (cid: CID) => Promise<number>
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The ways there are, the one that is taken first. A patch is taken only when what it is made from is here, byte for byte. */
+export async function chooseWay(
+  { path, bin }: { readonly path: string; readonly bin: EntryBlob },
+  options: ChoiceOptions,
+): Promise<{ readonly patch: PatchPlan | undefined; readonly ways: readonly Way[] }> {
+  const { missing, requests, prefer, mirrors, holders, holds, report } = options
+  if (missing === 0) return { patch: undefined, ways: [] }
+  const { forecast } = mirrors.link
+  const chunks = estimate('chunks', { bytes: missing, requests }, forecast)
+  const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
+  if (!options.patches) return { patch: undefined, ways: [chunks, whole] }
+  const warn = (why: string) => report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
+  const offer = await patchOffer(bin, {
+    ...options,
+    fileOf: (cid) => holders(cid)[0]?.path,
+    seconds: prefer === 'bytes' || options.showsAll ? Number.POSITIVE_INFINITY : chunks.seconds,
+    warn,
+  })
+  if (offer === undefined) return { patch: undefined, ways: [chunks, whole] }
+  const { patch, way } = offer
+  if (!isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
+  for (const old of holders(patch.from))
+    if (await holds(old, patch.from)) return { patch: { ...patch, old: old.path }, ways: [way, chunks, whole] }
+  warn(`${patch.old} is not what it was`)
+  return { patch: undefined, ways: [chunks, whole] }
+}
