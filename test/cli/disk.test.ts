@@ -15,15 +15,18 @@ const makeDisk = (slotMiB: number) =>
   world.run('bash', [join(import.meta.dirname, '../fixtures/make-disk.sh'), 'disk.img', String(slotMiB)])
 const disk = '--key os.pub --remote repo --disk disk.img'
 const espOffset = 1024 * 1024
-const mounted = () => [
-  readFileSync('/proc/mounts', 'utf8')
+/** What is mounted of this world, or from a disk image in it, and which of its files have a loop device. Other tests mount beside this one. */
+const mounted = () => {
+  const loops = world
+    .run('losetup', ['-l', '-n', '-O', 'NAME,BACK-FILE'])
     .split('\n')
-    .filter((line) => line.includes('psyblob-slot') || line.includes('psyblob-world')),
-  world
-    .run('losetup', ['-l', '-O', 'BACK-FILE'])
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, file]) => file?.startsWith(`${world.dir}/`))
+  const mounts = readFileSync('/proc/mounts', 'utf8')
     .split('\n')
-    .filter((line) => line.includes(world.dir)),
-]
+    .filter((line) => line.includes(world.dir) || loops.some(([name]) => line.startsWith(`${name} `)))
+  return [mounts, loops.map(([, file]) => file)]
+}
 
 function esp(): Buffer {
   const file = openSync(world.path('disk.img'), 'r')
