@@ -10,6 +10,7 @@ import {
   type ManifestContent,
   manifestComment,
   type PointedRelease,
+  type Pointer,
   PsyblobError,
   type Report,
   type SecretKey,
@@ -156,13 +157,16 @@ export async function publish(options: PublishOptions): Promise<Published> {
   // a manifest must not be there before it is known that its pointer will be: one publisher at a time from here on
   const held = await remote.hold()
   try {
-    const again = await currentPointer(remote, { repo, channel, publisher })
-    if (Buffer.compare(again?.bytes ?? new Uint8Array(), start?.bytes ?? new Uint8Array()) !== 0) {
-      throw new PsyblobError('conflict', `somebody else published to channel ${channel} of ${remote.label} meanwhile`, {
+    // a root may have come meanwhile: it says who signs
+    const signer = await openPublisher(remote, keys, repo)
+    requireKeys(signer, { product, channel })
+    const base = await currentPointer(remote, { repo, channel, publisher: signer })
+    if (!isBuiltOn(base?.pointer, start?.pointer, product)) {
+      throw new PsyblobError('conflict', `somebody else published ${product} to channel ${channel} of ${remote.label} meanwhile`, {
         hint: 'run the same command again: it goes on from the new state, and what was uploaded stays',
       })
     }
-    const before = await newestRelease(remote, product, authority, place)
+    const before = await newestRelease(remote, product, signer.authority, place)
     const serial = await freeSerial(remote, product, Math.max(before?.serial ?? 0, pointed?.serial ?? 0))
     const label = options.version ?? formatTime(now).replace(/[-:Z]/g, '').replace('T', '-')
     const created = formatTime(now)
@@ -176,25 +180,25 @@ export async function publish(options: PublishOptions): Promise<Published> {
     })
     const cid = cidOf(blake3().digest(body))
     const trustedComment = manifestComment({ repo, name: product, serial }, cid)
-    const signature = signRelease(publisher, product, { prehash: prehash(body), trustedComment })
+    const signature = signRelease(signer, product, { prehash: prehash(body), trustedComment })
     const size = records.reduce((sum, { bin }) => sum + (bin?.size ?? 0), 0)
     const xz = body.length > limits.compressedAbove ? await usableXz(body, options.compress) : undefined
     const release: PointedRelease = { serial, manifest: cid, size: body.length }
-    // an equal state of the repository as at the start is what all of this was made for: each step below refuses anything else
+    // each step below refuses any other state of the repository than the one just read
     await remote.replace(documents.manifestSignature(product, serial), utf8Encode(signature), undefined)
     if (xz !== undefined) await remote.replace(documents.manifestXz(product, serial), xz, undefined)
     await remote.replace(documents.manifest(product, serial), body, undefined)
-    const version = (start?.pointer.version ?? 0) + 1
+    const version = (base?.pointer.version ?? 0) + 1
     const pointer = signPointer({
-      publisher,
+      publisher: signer,
       repo,
       channel,
       version,
-      products: { ...start?.pointer.products, [product]: release },
+      products: { ...base?.pointer.products, [product]: release },
       now,
       days: options.days,
     })
-    await remote.replace(documents.pointer(channel), pointer, start?.bytes)
+    await remote.replace(documents.pointer(channel), pointer, base?.bytes)
     await list(remote, repo, product, { serial, version: label, created, manifest: cid, size }).catch((error: unknown) => {
       // the release is out; the listing is for people and the next publish mends it
       if (!isPsyblobError(error)) throw error
@@ -221,6 +225,13 @@ export async function publish(options: PublishOptions): Promise<Published> {
   } finally {
     await held.release()
   }
+}
+
+/** Whether a pointer that was read again is the one before, or one that was made from it meanwhile without touching `product`. */
+function isBuiltOn(pointer: Pointer | undefined, before: Pointer | undefined, product: string): boolean {
+  const release = (of: Pointer | undefined) =>
+    JSON.stringify(of !== undefined && Object.hasOwn(of.products, product) ? of.products[product] : null)
+  return (pointer?.version ?? 0) >= (before?.version ?? 0) && release(pointer) === release(before)
 }
 
 /** The first serial above `above` that nobody has begun to use: a crash may have left a signature or a manifest that no pointer names. */
