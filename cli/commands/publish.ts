@@ -38,8 +38,8 @@ export class Publish extends BaseCommand {
   licenceMap = Option.String('--licence-map', { description: 'Of a tree: which files are under which licence, and where their source is' })
   sources = Option.String('--sources', { description: 'Of a tree: folder of source packages' })
   postExec = Option.String('--post-exec', { description: 'A file of the tree that is run after it was installed' })
-  patches = Option.String('--patches', '1', {
-    description: 'From how many releases before patches are made: what a node fetches in place of chunks',
+  patches = Option.String('--patches', {
+    description: 'From how many releases before patches are made: what a node fetches in place of chunks (1)',
   })
   isWithoutPatches = Option.Boolean('--no-patches', false, { description: 'Make no patches' })
   isRefresh = Option.Boolean('--refresh', false, { description: 'Only sign the pointer again' })
@@ -47,7 +47,7 @@ export class Publish extends BaseCommand {
 
   async work(): Promise<void> {
     const days = wholeNumber('--expires', this.expires, { least: 1, most: 3650 })
-    const former = wholeNumber('--patches', this.patches, { least: 0, most: limits.patch.ofBlob })
+    const former = this.#patches()
     const channel = parseName(this.channel, 'channel')
     const { product, dir } = this
     if (this.isRefresh === (product !== undefined)) {
@@ -96,7 +96,7 @@ export class Publish extends BaseCommand {
       licenceMap: this.licenceMap,
       sources: this.sources,
       compress: xzCompressor({ report: this.ui.report, signal: this.signal }),
-      patches: { count: this.isWithoutPatches ? 0 : former, compress: xzStreams({ report: this.ui.report, signal: this.signal }) },
+      patches: { count: former, compress: xzStreams({ report: this.ui.report, signal: this.signal }) },
       now,
       days,
       report: this.ui.report,
@@ -118,6 +118,14 @@ export class Publish extends BaseCommand {
         `${named} ${serial} (${visible(version)}) published to ${channel}${asTree}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written${patches.made === 0 ? '' : `, ${countText(patches.made, 'patch', 'patches')} of ${bytesText(patches.bytes)} among them`}, expires ${expires}\n`,
       )
   }
+
+  /** From how many releases before patches are made. */
+  #patches(): number {
+    if (this.patches !== undefined && this.isWithoutPatches)
+      throw new PsyblobError('usage', '--patches and --no-patches say opposite things', { hint: 'leave one of them out' })
+    return this.isWithoutPatches ? 0 : wholeNumber('--patches', this.patches ?? '1', { least: 0, most: limits.patch.ofBlob })
+  }
+
   #kind(): 'tree' | 'slots' | undefined {
     const isAsked = this.postExec !== undefined || this.licenceMap !== undefined || this.sources !== undefined
     if (this.tree === false && isAsked)

@@ -1,6 +1,6 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
-import { exitCodes, isPsyblobError, type PsyblobError, preferences, visible } from '../../core/mod.ts'
+import { type Component, exitCodes, isPsyblobError, PsyblobError, preferences, visible } from '../../core/mod.ts'
 import { componentsOf, openRun, type Synced, sync, syncEfi, syncTree } from '../../images/mod.ts'
 import { choice } from '../command.ts'
 import { NodeCommand } from '../node-command.ts'
@@ -36,11 +36,13 @@ export class Sync extends NodeCommand {
   async work(): Promise<number> {
     const node = await this.node(this.products)
     const components = componentsOf(node, this.products)
+    const prefer = this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences)
+    if (prefer !== undefined) requireSlots(components)
     const options = {
       dryRun: this.isDryRun,
       force: this.isForced,
       activate: !this.isKeepingOrder,
-      prefer: this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences),
+      prefer,
       path: this.folder,
       reboot: this.isRebooting,
     }
@@ -100,4 +102,13 @@ export class Sync extends NodeCommand {
         ]),
       ])
   }
+}
+
+/** Patches are of images in slots: nothing else has a way to prefer. */
+function requireSlots(components: readonly Component[]): void {
+  const [first] = components
+  if (first === undefined || components.some(({ target }) => target.kind === 'slots')) return
+  throw new PsyblobError('usage', `--prefer chooses between patch and chunks of an image, and ${first.name} is not for slots`, {
+    hint: 'leave --prefer out',
+  })
 }

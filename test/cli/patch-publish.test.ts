@@ -111,6 +111,13 @@ describe('publish', () => {
     expect(snapshot(world.path('repo'))).toBe(before)
   })
 
+  test('--patches and --no-patches at once are usage', async () => {
+    const before = snapshot(world.path('repo'))
+    const outcome = await world.psyblob('publish os r1 --remote repo --key os.key --patches 1 --no-patches')
+    expect(outcome).toMatchObject({ code: 2, stderr: expect.stringMatching(/opposite things\n {2}hint: leave one of them out/) })
+    expect(snapshot(world.path('repo'))).toBe(before)
+  })
+
   test('a lost patch and a damaged one are put back by publishing again; what cannot be made again is told of', async () => {
     const before = snapshot(world.path('repo'))
     const [lost, damaged] = world.patches(3).map(({ cid }) => `repo/${blobPath(cid)}`) as [string, string]

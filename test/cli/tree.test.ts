@@ -299,6 +299,13 @@ test('status says what is installed where, and why says why', async () => {
   expect((await world.must('diff base current latest --root root')).stdout).toContain('/etc/conf')
 })
 
+test('--prefer is for images in slots', async () => {
+  const before = world.tree('root')
+  const outcome = await world.psyblob('sync base --root root --prefer bytes')
+  expect(outcome).toMatchObject({ code: 2, stderr: expect.stringMatching(/base is not for slots\n {2}hint: leave --prefer out/) })
+  expect(world.tree('root')).toEqual(before)
+})
+
 test('a stick made by download gives the same as the network', async () => {
   await world.must('download base stick --root root')
   world.remove('repo')
