@@ -11,7 +11,8 @@ export interface ImageReader {
 }
 
 export const metadataBytes = 8192
-const rawBit = 0x8000
+/** Of the two bytes before a metadata block: it lies there as it is. */
+export const metadataRawBit = 0x8000
 /** Read at once: a metadata block is mostly 2 to 3 KiB long. */
 const windowBytes = 64 * 1024
 
@@ -99,11 +100,11 @@ export class MetadataStream {
 
   async #load(): Promise<void> {
     const header = (await this.#stored(2)).getUint16(0, true)
-    const length = header & ~rawBit
+    const length = header & ~metadataRawBit
     if (length === 0 || length > metadataBytes) throw damaged(`a metadata block of ${length} bytes`)
     const view = await this.#stored(length)
     const stored = new Uint8Array(view.buffer, view.byteOffset, length)
-    const block = header & rawBit ? stored : this.#decompressed(stored)
+    const block = header & metadataRawBit ? stored : this.#decompressed(stored)
     if (block.length === 0 || block.length > metadataBytes) throw damaged(`a metadata block of ${block.length} bytes decompressed`)
     this.#most -= block.length
     if (this.#most < 0) throw damaged('more metadata than an image has')

@@ -3,12 +3,11 @@ import type { Content, Piece, Span } from './content.ts'
 import { isPsyblobError } from './errors.ts'
 import { readFragments, type SquashfsReader } from './squashfs.ts'
 import { readSquashfsFiles, type SquashfsFile } from './squashfs-files.ts'
-import { bigField, type Decompress, damaged, type ImageReader, metadataBytes, readFields } from './squashfs-metadata.ts'
+import { bigField, type Decompress, damaged, type ImageReader, metadataBytes, metadataRawBit, readFields } from './squashfs-metadata.ts'
 import { readSuperblock, type Superblock, superblockBytes } from './squashfs-superblock.ts'
 import type { TableShape } from './table-text.ts'
 
 const rawBit = 1 << 24
-const metadataRawBit = 0x8000
 const mostBlocks = 4 * 1024 * 1024
 /** Bytes of a table, as stored, that are looked at. */
 const mostStretch = 64 * 1024 * 1024

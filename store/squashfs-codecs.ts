@@ -1,13 +1,13 @@
 // Undoes the compression of what lies in a squashfs image. Each package is loaded when an image needs it; without it the image is cut like any other file.
 import { inflateSync } from 'node:zlib'
 import { type Compressor, type Decompress, unpackLz4 } from '../core/mod.ts'
+import { xzDecoder } from './liblzma.ts'
 import { decompressLzo } from './lzo.ts'
-import { xzSize } from './xz-size.ts'
 
 /** No metadata block is longer once decompressed. */
 const metadataLimit = 8192
 
-/** Undoes a block that becomes at most `limit` bytes: codecs are asked for no more, and those that cannot be told are asked after a look. */
+/** Undoes a block that becomes at most `limit` bytes. Throws for any other. */
 export type Unpack = (bytes: Uint8Array, limit: number) => Uint8Array
 
 const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
@@ -20,23 +20,17 @@ const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
     await decoder.init()
     return (bytes, limit) => decoder.decode(bytes, limit)
   },
-  xz: async () => {
-    const { xz } = (await import('@napi-rs/lzma')).default
-    return (bytes, limit) => xz.decompressSync(bounded(bytes, { size: xzSize(bytes), limit }))
-  },
+  xz: xzDecoder,
   lzma: async () => {
     const { lzma } = (await import('@napi-rs/lzma')).default
     // properties and the size of the dictionary, then the size
     return (bytes, limit) => {
       const size = Number(new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(5, true))
-      return lzma.decompressSync(bounded(bytes, { size, limit }))
+      // the package takes no limit
+      if (size > limit) throw new RangeError(`it becomes ${size} bytes`)
+      return lzma.decompressSync(bytes)
     }
   },
-}
-
-function bounded(bytes: Uint8Array, { size, limit }: { readonly size: number; readonly limit: number }): Uint8Array {
-  if (size > limit) throw new RangeError(`it becomes ${size} bytes`)
-  return bytes
 }
 
 /** What undoes blocks of `compressor`. Undefined when this machine has nothing that does. */

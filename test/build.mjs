@@ -53,7 +53,7 @@ await build({
   platform: 'node',
   target: 'node20',
   plugins: [undici, raw],
-  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'postject', 'zstd-wasm-*'],
+  external: ['@napi-rs/blake-hash', '@napi-rs/lzma', 'blake3', 'postject', 'zstd-wasm-*', 'liblzma-*'],
   // less to read at every start; names stay, for stacks in reports of bugs
   minifySyntax: true,
   minifyWhitespace: true,
@@ -79,6 +79,10 @@ const alone = {
       loader: 'ts',
       contents: readFileSync(path, 'utf8').replace(/^const require = .*$/m, ''),
     }))
+    onLoad({ filter: /store\/liblzma-wasm\.ts$/ }, () => {
+      const wasm = readFileSync(`${root}node_modules/liblzma-5.8.2/lib/wasm/liblzma.wasm`).toString('base64')
+      return { contents: `export const liblzmaWasm = async () => Buffer.from('${wasm}', 'base64')` }
+    })
     // encoders of patches bring theirs along
     onLoad({ filter: /zstd-wasm-[\d.]+\/dist\/common\/index\.node\.js$/ }, ({ path }) => {
       const wasm = readFileSync(join(path, '../zstd.wasm')).toString('base64')

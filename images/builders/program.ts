@@ -30,7 +30,7 @@ export async function programEntries(recipe: Recipe, context: BuildContext): Pro
       ? await bundleEntries()
       : [{ path: `${home}/psyblob`, mode: 0o755, content: { file: await executable(context) } }]),
     { path: '/usr/bin/psyblob', mode: 0o777, content: { link: program === 'bundle' ? `${home}/psyblob.sh` : `${home}/psyblob` } },
-    ...(await nativeEntries(recipe, library, context)),
+    ...nativeEntries(recipe, library, context),
     { path: '/etc/psyblob/health.d', mode: 0o755, content: 'folder' },
     { path: '/var/psyblob', mode: 0o755, content: 'folder' },
     ...(composition.length === 0 ? [] : [text('/etc/composition', 0o644, composition.map((line) => `${JSON.stringify(line)}\n`).join(''))]),
@@ -57,45 +57,24 @@ async function bundleEntries(): Promise<readonly RootEntry[]> {
   return [{ path: `${home}/psyblob.cjs`, mode: 0o644, content: { file: bundlePath() } }, text(`${home}/psyblob.sh`, 0o755, launcher)]
 }
 
-type NativePart = {
-  readonly package: string
-  /** The packages with its binaries begin so. */
-  readonly binaries: string
-  /** What it is called beside the program (test/build.mjs). */
-  readonly file: string
-  /** The compression of squashfs that needs it; undefined when every machine does. */
-  readonly compression: Recipe['squashfs']['compression'] | undefined
-}
-
-const natives: readonly NativePart[] = [
-  { package: '@napi-rs/blake-hash', binaries: '@napi-rs/blake-hash', file: 'blake-hash.node', compression: undefined },
-  { package: '@napi-rs/lzma', binaries: '@napi-rs/lzma', file: 'lzma.node', compression: 'xz' },
-]
 const processors = { x86_64: 'x64', aarch64: 'arm64' } as const
 
 /**
- * The native parts for the image's processor and C library, as far as npm has installed them here: hashing, and what it takes to cut
- * a squashfs of this recipe's compression where the publisher cut it. psyblob does without, at a price that is told.
+ * The native engine of hashing for the image's processor and C library, as far as npm has installed it here; test/build.mjs names it beside
+ * the program. psyblob does without, at a price that is told.
  */
-async function nativeEntries(
-  { architecture, squashfs }: Recipe,
-  library: Library,
-  { report }: BuildContext,
-): Promise<readonly RootEntry[]> {
+function nativeEntries({ architecture }: Recipe, library: Library, { report }: BuildContext): readonly RootEntry[] {
   const require = createRequire(import.meta.url)
-  const wanted = natives.filter(({ compression }) => compression === undefined || compression === squashfs.compression)
-  return wanted.flatMap((part): readonly RootEntry[] => {
-    const binary = `${part.binaries}-linux-${processors[architecture]}-${library}`
-    try {
-      return [{ path: `${home}/${part.file}`, mode: 0o644, content: { file: require.resolve(binary) } }]
-    } catch {
-      const price = part.compression === undefined ? 'hashes slower' : `may fetch more of a squashfs compressed with ${part.compression}`
-      const { version } = require(`${part.package}/package.json`) as { readonly version: string }
-      const text = `${binary} is not installed here, so psyblob in the image ${price}; npm install --no-save --force ${binary}@${version} brings it`
-      report({ type: 'warning', text })
-      return []
-    }
-  })
+  const engine = '@napi-rs/blake-hash'
+  const binary = `${engine}-linux-${processors[architecture]}-${library}`
+  try {
+    return [{ path: `${home}/blake-hash.node`, mode: 0o644, content: { file: require.resolve(binary) } }]
+  } catch {
+    const { version } = require(`${engine}/package.json`) as { readonly version: string }
+    const text = `${binary} is not installed here, so psyblob in the image hashes slower; npm install --no-save --force ${binary}@${version} brings it`
+    report({ type: 'warning', text })
+    return []
+  }
 }
 
 type Library = 'gnu' | 'musl'

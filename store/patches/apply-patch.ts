@@ -6,6 +6,7 @@ import type { Mirrors } from '../mirrors.ts'
 import { pool } from '../pool.ts'
 import type { ChunkSources } from '../seeds.ts'
 import { BlobSink } from '../sinks.ts'
+import { isHeavy } from './encoders.ts'
 import type { PatchPlan } from './offer.ts'
 import { PatchWork, type Stretch } from './patch-work.ts'
 import { Threads } from './threads.ts'
@@ -29,8 +30,6 @@ export type ApplyPatchOptions = {
 
 /** Bytes made for one group: two threads with more, as the blocks of a kernel are, would take too much memory. */
 const largeGroup = 6 * 1024 * 1024
-/** Levels above it take a hundred megabytes a thread. */
-const largeLevel = 19
 
 /** Groups that may fail before the rest is not tried any more. */
 const patience = 3
@@ -88,7 +87,7 @@ async function applyFile(options: ApplyPatchOptions): Promise<void> {
   const work = new PatchWork(options, parsed.groups)
   if (work.groups.length === 0) return
   const setting = { old: { path: patch.old, size: parsed.old.size }, packing: parsed.packing, codecs: parsed.codecs, patch: part }
-  const isLarge = work.groups.some(({ made }) => made > largeGroup) || parsed.codecs.some(({ level }) => level > largeLevel)
+  const isLarge = work.groups.some(({ made }) => made > largeGroup) || parsed.codecs.some(isHeavy)
   const threads = new Threads(setting, isLarge ? 1 : undefined)
   const failures: string[] = []
   const end = performance.now() + 1000 * Math.max(leastTime, mostTimes * patch.seconds)

@@ -4,25 +4,27 @@ import {
   type Content,
   isPsyblobError,
   readBzImage,
-  readSquashfsLevel,
+  readSquashfsOptions,
   readSquashfsPieces,
   readZstdFrames,
+  type SquashfsOptions,
   type SquashfsReader,
 } from '../../core/mod.ts'
 import { readFull, translated } from '../files.ts'
 import { squashfsCodec } from '../squashfs-codecs.ts'
 
-export type ImageContent = Content & {
-  /** The level that it says it was compressed at. */
-  readonly level: number | undefined
-}
+/** With what it says of how it was compressed. */
+export type ImageContent = Content & SquashfsOptions
 
 /** Kernels and initramfs are smaller. */
 const mostInMemory = 256 * 1024 * 1024
 
-/** Options that cannot be read say no level. */
-function unsaid(error: unknown): undefined {
+const unsaid: SquashfsOptions = { level: undefined, filter: undefined }
+
+/** Options that cannot be read say nothing. */
+function unreadable(error: unknown): SquashfsOptions {
   if (!isPsyblobError(error, 'malformed')) throw error
+  return unsaid
 }
 
 /** Undefined for files of any other kind, and for damaged ones. */
@@ -37,11 +39,11 @@ export async function contentOf(path: string): Promise<ImageContent | undefined>
       }
       const image: SquashfsReader = { read, codec: squashfsCodec }
       const squashfs = await readSquashfsPieces(image, size)
-      if (squashfs !== undefined) return { ...squashfs, level: await readSquashfsLevel(image, size).catch(unsaid) }
+      if (squashfs !== undefined) return { ...squashfs, ...(await readSquashfsOptions(image, size).catch(unreadable)) }
       if (size > mostInMemory) return undefined
       const bytes = await read(0, size)
       const other = readBzImage(bytes) ?? readZstdFrames(bytes)
-      return other === undefined ? undefined : { ...other, level: undefined }
+      return other === undefined ? undefined : { ...other, ...unsaid }
     } finally {
       await file.close()
     }

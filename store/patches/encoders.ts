@@ -1,5 +1,6 @@
 // The encoders that psyblob can make bytes with again, each pinned to one version of one package: its output is part of what it is (spec/patch.md 6).
-import { PsyblobError, packLz4Hc, type SourcePacking } from '../../core/mod.ts'
+import { type PatchCodec, PsyblobError, packLz4Hc, type SourcePacking, type SquashfsOptions } from '../../core/mod.ts'
+import { type XzFilter, xzEncoder } from '../liblzma.ts'
 
 /** Encodes a piece. Equal bytes in, equal bytes out, on every machine. */
 export type Encode = (bytes: Uint8Array) => Uint8Array
@@ -14,6 +15,12 @@ export type Encoder = {
   readonly traps: Readonly<Record<number, number>>
   /** The level of an image that does not say one: what mksquashfs takes. */
   readonly usual: number
+  /** Higher levels take a hundred megabytes. */
+  readonly heavyAbove: number
+  /** What is before the compression. */
+  readonly filter?: XzFilter
+  /** What mksquashfs makes the metadata of an image with; undefined when that is the same. */
+  readonly metadata?: PatchCodec
   load(level: number): Promise<Encode>
 }
 
@@ -53,6 +60,7 @@ function zstd(version: string, load: () => Promise<Zstd>): Encoder {
     levels: [1, 22],
     traps: withoutSimd,
     usual: 15,
+    heavyAbove: 19,
     async load(level) {
       const { compress } = await load()
       return (bytes) => compress(bytes, level)
@@ -67,6 +75,7 @@ const zlib: Encoder = {
   levels: [1, 9],
   traps: {},
   usual: 9,
+  heavyAbove: 9,
   async load(level) {
     const { deflate } = await import('pako-2.1.0')
     return (bytes) => deflate(bytes, { level: level as 9, windowBits: 15, memLevel: 8 })
@@ -80,7 +89,25 @@ const lz4: Encoder = {
   levels: [3, 9],
   traps: {},
   usual: 9,
+  heavyAbove: 9,
   load: async (level) => (bytes) => packLz4Hc(bytes, level),
+}
+
+/** As mksquashfs calls it, for each block: liblzma has made the same since 5.2 at least. A level is the binary logarithm of the dictionary. */
+function xz(filter: XzFilter | undefined): Encoder {
+  const name = 'xz-5.8.2'
+  return {
+    name: filter === undefined ? name : `${name}-${filter}`,
+    packing: 'xz',
+    levels: [12, 20],
+    traps: {},
+    usual: 17,
+    heavyAbove: 20,
+    ...(filter === undefined ? {} : { filter }),
+    // its blocks are known to be small, and are no machine code
+    metadata: { name, level: 13 },
+    load: (level) => xzEncoder(2 ** level, filter),
+  }
 }
 
 /** In the order in which they are tried. */
@@ -94,18 +121,31 @@ const encoders: readonly Encoder[] = [
   ),
   zlib,
   lz4,
+  xz(undefined),
+  xz('x86'),
 ]
 
 /** Those that may have made pieces packed like that, of at most `largest` bytes; a level that nobody says is the usual one. */
 export function encodersFor(
   packing: SourcePacking,
-  { level, largest }: { readonly level: number | undefined; readonly largest: number },
+  { level, filter, largest }: SquashfsOptions & { readonly largest: number },
 ): readonly { readonly encoder: Encoder; readonly level: number }[] {
   return encoders.flatMap((encoder) => {
     const at = level ?? encoder.usual
-    const isKnown = encoder.packing === packing && at >= encoder.levels[0] && at <= encoder.levels[1]
+    const isKnown = encoder.packing === packing && encoder.filter === filter && at >= encoder.levels[0] && at <= encoder.levels[1]
     return isKnown && largest <= (encoder.traps[at] ?? Number.POSITIVE_INFINITY) ? [{ encoder, level: at }] : []
   })
+}
+
+/** Whether one thread of it takes as much memory as two of others. */
+export function isHeavy({ name, level }: PatchCodec): boolean {
+  return level > (encoders.find((encoder) => encoder.name === name)?.heavyAbove ?? 0)
+}
+
+/** The codecs of an image whose data is made by `codec`: that one first, and last the one that makes its metadata. */
+export function codecsOf(codec: PatchCodec): readonly PatchCodec[] {
+  const metadata = encoders.find(({ name }) => name === codec.name)?.metadata
+  return metadata === undefined ? [codec] : [codec, metadata]
 }
 
 /** Throws `unsupported` for one that this psyblob does not have, or that cannot be loaded here. */

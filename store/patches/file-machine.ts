@@ -19,7 +19,7 @@ export type Tools = { readonly unpack: Unpack; readonly encode: readonly Encode[
 
 /** What native code undoes is left alone: nobody limits its memory. */
 export function isUnpackable(packing: SourcePacking): boolean {
-  return packing === 'none' || packing === 'gzip' || packing === 'zstd' || packing === 'lz4'
+  return packing !== 'lzma' && packing !== 'lzo'
 }
 
 /** Throws `unsupported` when a decoder or an encoder is not to be had here. */

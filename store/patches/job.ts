@@ -9,6 +9,7 @@ export type Setting = {
   readonly old: Side
   /** What undoes the pieces of the old blob. */
   readonly packing: SourcePacking
+  /** For makers the one of data first, and that of metadata last. */
   readonly codecs: readonly PatchCodec[]
   /** The new blob, for makers. */
   readonly next?: { readonly side: Side; readonly packing: SourcePacking }

@@ -16,6 +16,7 @@ import { blake3 } from '../blake3.ts'
 import { readFull, translated } from '../files.ts'
 import { pool } from '../pool.ts'
 import { contentOf, type ImageContent } from './content.ts'
+import { codecsOf } from './encoders.ts'
 import { isUnpackable } from './file-machine.ts'
 import type { PackedGroup, Setting } from './job.ts'
 import { probe } from './probe.ts'
@@ -52,7 +53,7 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
   const changed = after.pieces.filter((_, number) => copies[number] === undefined)
   const codec = await probe({ image: { path: next.path, size: next.size }, content: after, pieces: changed, most: probed, report, signal })
   if (codec === undefined)
-    return { bytes: undefined, why: `nothing here compresses as ${after.packing} of ${name} was compressed${levelText(after)}` }
+    return { bytes: undefined, why: `nothing here compresses as ${after.packing} of ${name} was compressed${optionsText(after)}` }
   const groups = outline({ old: before, next: after, size: next.size, copies })
   const total = groups.reduce((sum, group) => sum + rawBytes(group), 0)
   const threads = new Threads(settingOf(options, { before, after, codec }))
@@ -91,7 +92,9 @@ export async function makePatch(options: MakeOptions): Promise<MadePatch | NoPat
 
 type Contents = { readonly before: ImageContent; readonly after: ImageContent }
 
-function levelText({ level }: ImageContent): string {
+function optionsText({ packing, level, filter }: ImageContent): string {
+  if (filter === 'other') return ' (with its filters or its dictionary)'
+  if (packing === 'xz') return ` (dictionary of ${2 ** (level ?? 0)} bytes${filter === undefined ? '' : `, ${filter}`})`
   return level === undefined ? '' : ` (level ${level})`
 }
 
@@ -99,7 +102,7 @@ function settingOf({ old, next }: MakeOptions, { before, after, codec }: Content
   return {
     old: { path: old.path, size: old.size },
     packing: before.packing,
-    codecs: [codec],
+    codecs: codecsOf(codec),
     next: { side: { path: next.path, size: next.size }, packing: after.packing },
   }
 }
@@ -218,7 +221,7 @@ function assembled({ old, next }: MakeOptions, { before, codec, outlines, groups
     old: { cid: old.cid, size: old.size },
     next: { cid: next.cid, size: next.size },
     packing: before.packing,
-    codecs: [codec],
+    codecs: codecsOf(codec),
     groups: table,
   })
   return Buffer.concat([head, ...groups.flatMap(({ streams }) => streams.map(({ bytes }) => bytes))])

@@ -25,7 +25,7 @@ export async function probe({ image, content, pieces, most, report, signal }: Pr
   const every = Math.max(1, Math.ceil(packed.length / most))
   const samples = packed.filter((_, number) => number % every === 0).map(({ at, length, raw }) => [at, length, raw] as const)
   const largest = packed.reduce((most, { raw }) => Math.max(most, raw), 0)
-  for (const { encoder, level } of encodersFor(content.packing, { level: content.level, largest })) {
+  for (const { encoder, level } of encodersFor(content.packing, { ...content, largest })) {
     const codec = { name: encoder.name, level }
     const next = { side: image, packing: content.packing }
     const threads = new Threads({ old: image, packing: 'none', codecs: [codec], next }, 1)

@@ -84,7 +84,7 @@ export class Workbench {
         )
       },
       literal: (at, length) => readExactly(this.#other, at, length),
-      codec: () => 1,
+      codec: ({ isMetadata }) => (isMetadata ? this.#setting.codecs.length : 1),
     }
     const { made, ...streams } = writeGroup(group.steps, content)
     return { did: 'make', streams, made }

@@ -51,9 +51,9 @@ export class PatchWorld extends World {
   }
 
   /** A key, a repository, and the first release in it. */
-  async withFirst(): Promise<this> {
+  async withFirst(packing?: string): Promise<this> {
     this.makeContent()
-    this.pack('r1')
+    this.pack('r1', packing)
     await this.must('key new os --no-password')
     await this.must('init repo --key os.key --repo org.example.test')
     await this.publish('r1')
@@ -61,11 +61,11 @@ export class PatchWorld extends World {
   }
 
   /** Both releases, and what a node has that installed the first one: `fresh` gives it back. */
-  async withBoth(programs?: number): Promise<this> {
-    await this.withFirst()
+  async withBoth(programs?: number, packing?: string): Promise<this> {
+    await this.withFirst(packing)
     await this.must(`sync os ${this.node()}`)
     this.update(1, programs)
-    this.pack('r2')
+    this.pack('r2', packing)
     await this.publish('r2')
     this.keep()
     return this

@@ -10,6 +10,8 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   '@napi-rs/blake-hash': ['store/blake3.ts'],
   blake3: ['store/blake3.ts'],
   '@napi-rs/lzma': ['store/squashfs-codecs.ts'],
+  // liblzma itself, as WebAssembly, byte for byte what mksquashfs has; what the package has beside it is not loaded
+  'liblzma-5.8.2': ['store/liblzma.ts'],
   zstddec: ['store/squashfs-codecs.ts'],
   undici: ['store/remotes/http.ts'],
   execa: ['images/run.ts'],

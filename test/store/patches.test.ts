@@ -161,6 +161,12 @@ describe('a patch of two squashfs images', () => {
     '-comp zstd -Xcompression-level 12 -b 64K',
     '-comp zstd -Xcompression-level 19 -b 32K',
     '-comp zstd -Xcompression-level 22 -b 128K',
+    '-comp xz',
+    '-comp xz -b 4K -no-fragments',
+    '-comp xz -b 64K -Xdict-size 50%',
+    '-comp xz -b 1M -always-use-fragments',
+    '-comp xz -Xbcj x86 -b 32K',
+    '-comp xz -noI -noD -noF -noX',
   ])('made with %s becomes the new one, and is smaller by far', async (options) => {
     const [old, next] = await pairOf(before, after, options)
     const patch = await provenPatch(old, next)
@@ -169,7 +175,7 @@ describe('a patch of two squashfs images', () => {
     expect((await readFile(next)).length).toBeGreaterThan(100_000)
   })
 
-  test.each(['gzip', 'xz', 'lz4', 'lzo', 'lzma', 'zstd -Xcompression-level 6'])(
+  test.each(['gzip', 'xz -Xbcj arm', 'xz -Xbcj x86,arm', 'xz -Xdict-size 75%', 'lz4', 'lzo', 'lzma', 'zstd -Xcompression-level 6'])(
     'compressed as %s is none with a reason, or one that is right',
     async (how) => {
       const [old, next] = await pairOf(before, after, `-comp ${how} -b 32K`)
@@ -183,11 +189,25 @@ describe('a patch of two squashfs images', () => {
     ['block size', '-comp zstd -b 16K', '-comp zstd -b 64K'],
     ['level', '-comp zstd', '-comp zstd -Xcompression-level 3'],
     ['compressor', '-comp gzip', '-comp zstd'],
+    ['filter', '-comp xz', '-comp xz -Xbcj x86'],
     ['packing of its tables', '-comp zstd -noI -noF', '-comp zstd'],
     ['fragments', '-comp zstd -no-fragments', '-comp zstd'],
   ])('of another %s becomes the new one', async (_, options, nextOptions) => {
     const [old, next] = await pairOf(before, after, options, nextOptions)
     expect(await provenPatch(old, next)).toBeDefined()
+  })
+
+  test('of machine code with the filter for it has few bytes that are brought along', async () => {
+    const code = await readFile(process.execPath)
+    const [from, to] = [12 * 1024 * 1024, 14 * 1024 * 1024]
+    const old = code.subarray(from, to)
+    const next = Buffer.concat([old.subarray(0, 700_000), Buffer.from(words(64, 3)), old.subarray(700_000)])
+    for (const options of ['-comp xz', '-comp xz -Xbcj x86']) {
+      const [one, other] = await pairOf({ code: file(old) }, { code: file(next) }, options)
+      const patch = await provenPatch(one, other)
+      expect(patch?.length).toBeLessThan(6000)
+      expect((await readFile(other)).length).toBeGreaterThan(400_000)
+    }
   })
 
   test('of equal images is a copy', async () => {
@@ -263,8 +283,9 @@ describe('a patch of two squashfs images', () => {
 
 /** A tree that a seed decides, and what became of it. */
 function randomPair(random: Random): { readonly trees: readonly [Tree, Tree]; readonly options: string } {
+  const isXz = random.once(4)
   const options = [
-    `-comp zstd -b ${random.pick(['4K', '8K', '16K', '32K', '64K', '128K', '256K', '1M'])}`,
+    `-comp ${isXz ? 'xz' : 'zstd'} -b ${random.pick(['4K', '8K', '16K', '32K', '64K', '128K', '256K', '1M'])}`,
     ...[
       '-no-fragments',
       '-always-use-fragments',
@@ -279,7 +300,7 @@ function randomPair(random: Random): { readonly trees: readonly [Tree, Tree]; re
       '-noX',
       '-noId',
     ].filter(() => random.once(5)),
-    random.once(2) ? `-Xcompression-level ${random.pick([1, 2, 3, 13, 15, 19])}` : '',
+    !random.once(2) ? '' : isXz ? '-Xbcj x86' : `-Xcompression-level ${random.pick([1, 2, 3, 13, 15, 19])}`,
   ].join(' ')
   const content = (): Uint8Array => {
     const length = random.pick([0, 1, 5, 100, 4096, 8192, random.below(3000), random.below(20_000), random.below(150_000)])

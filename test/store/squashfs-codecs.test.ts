@@ -4,7 +4,6 @@ import { lzma, xz } from '@napi-rs/lzma'
 import { describe, expect, test } from 'vitest'
 import { type Compressor, type Decompress, packLz4Hc } from '../../core/mod.ts'
 import { squashfsCodec } from '../../store/squashfs-codecs.ts'
-import { xzSize } from '../../store/xz-size.ts'
 import { madeUp } from '../fixtures/repository.ts'
 
 const compressors: readonly Compressor[] = ['gzip', 'lzma', 'lzo', 'xz', 'lz4', 'zstd']
@@ -64,11 +63,5 @@ describe('a codec', () => {
     expect(() => decompress(packed)).toThrow('it becomes 100000 bytes')
     new DataView(packed.buffer).setBigUint64(5, 2n ** 64n - 1n, true)
     expect(() => decompress(packed)).toThrow('it becomes')
-  })
-
-  test('of xz tells the size without decompressing', () => {
-    for (const size of [0, 1, 8192, 8193, 3_000_000]) expect(xzSize(xz.compressSync(Buffer.alloc(size, 'ab')))).toBe(size)
-    const twice = Buffer.concat([xz.compressSync(text), xz.compressSync(text)])
-    expect(() => xzSize(twice)).toThrow('more than one block')
   })
 })
