@@ -13,8 +13,8 @@ const target = v.variant('kind', [
   v.strictObject({ kind: v.literal('esp'), esp: v.exactOptional(place) }),
   v.strictObject({ kind: v.literal('tree'), root: text, mounts: v.exactOptional(v.pipe(v.array(parsedBy(parsePath)), v.maxLength(64))) }),
 ])
-/** What decides how an update is come by: the least seconds, or the least bytes. */
-export const preferences = ['time', 'bytes'] as const
+/** What decides between a patch and chunks: the least seconds, or the least bytes. `chunks`: no patch is ever taken. */
+export const preferences = ['time', 'bytes', 'chunks'] as const
 export type Preference = (typeof preferences)[number]
 
 const component = v.strictObject({

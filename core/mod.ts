@@ -54,6 +54,7 @@ export {
   parsePatchHead,
   patchHeadBytes,
   patchTableBytes,
+  readFirstMade,
   readPatchCodecs,
   type SourcePacking,
   type StreamPacking,

@@ -100,6 +100,14 @@ export function readPatchCodecs(bytes: Uint8Array, head: PatchHead): readonly Pa
   return codecs
 }
 
+/** What the first groups encode, as many as stand in these bytes. Unverified. */
+export function readFirstMade(bytes: Uint8Array, head: PatchHead): readonly number[] {
+  const from = patchHeadBytes + head.codecs * codecBytes
+  const there = Math.min(head.groups, Math.max(0, Math.floor((bytes.length - from) / groupBytes)))
+  const view = viewOf(bytes)
+  return Array.from({ length: there }, (_, number) => view.getUint32(from + number * groupBytes + 8, true))
+}
+
 /** Reads the whole head of a patch of `size` bytes: `bytes` are the first `patchTableBytes` of it. Throws `malformed`, `unsupported`. */
 export function parsePatch(bytes: Uint8Array, size: number, what: string): Patch {
   const refuse = refuser(what)

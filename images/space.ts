@@ -1,8 +1,8 @@
 // Is there room: known before the first byte is written.
 import { lstat, readdir, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type CID, PsyblobError } from '../core/mod.ts'
-import { type EntryPlan, hasCode, partPath } from '../store/mod.ts'
+import { PsyblobError } from '../core/mod.ts'
+import { type EntryPlan, hasCode, partPath, partStem, patchPart } from '../store/mod.ts'
 
 /** For each new file and for the folders: extents, a manifest, a little air. Bytes. */
 const fileOverhead = 16 * 1024
@@ -26,7 +26,7 @@ export async function neededBytes(plans: readonly EntryPlan[], parts: string): P
     const left = plan.how === 'copy' ? 0 : await allocated(partPath(parts, plan.entry.bin.cid))
     needed += Math.max(0, plan.entry.bin.size - left) + fileOverhead
     if (plan.how === 'chunks' && plan.patch !== undefined)
-      needed += Math.max(0, plan.patch.size - (await allocated(partPath(parts, plan.patch.cid)))) + fileOverhead
+      needed += Math.max(0, plan.patch.size - (await allocated(patchPart(parts, plan.patch.cid)))) + fileOverhead
   }
   return needed
 }
@@ -43,10 +43,11 @@ export async function freeBytes(dir: string): Promise<number> {
 }
 
 /** Bytes of unfinished files that the plan has no use for. */
-export async function stalePartBytes(parts: string, keep: ReadonlySet<CID>): Promise<number> {
+export async function stalePartBytes(parts: string, keep: ReadonlySet<string>): Promise<number> {
   let bytes = 0
   for (const name of await readdir(parts).catch(() => [])) {
-    if (name.endsWith('.part') && !keep.has(name.slice(0, name.indexOf('.')) as CID)) bytes += await allocated(join(parts, name))
+    const stem = partStem(name)
+    if (stem !== undefined && !keep.has(stem)) bytes += await allocated(join(parts, name))
   }
   return bytes
 }

@@ -1,14 +1,17 @@
 // Carries a plan out: unfinished files in one folder, each complete and checked at the end. The half-written file is its own journal.
-import { constants, copyFile, type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CID, PsyblobError, type Report, type Run } from '../core/mod.ts'
+import { copyBlob } from './copy-blob.ts'
 import { flushFolder, makeFolder, readFull, translated, writeAll } from './files.ts'
 import { Following } from './following.ts'
 import { connections } from './link.ts'
 import type { Mirrors } from './mirrors.ts'
+import { partPath } from './parts.ts'
 import { applyPatch } from './patches/apply-patch.ts'
 import type { PatchPlan } from './patches/offer.ts'
-import { type EntryPlan, partPath, rangesOf } from './plan.ts'
+import { endPatch } from './patches/patch-part.ts'
+import { type EntryPlan, rangesOf } from './plan.ts'
 import { pool } from './pool.ts'
 import { copyChunks } from './seed-copy.ts'
 import { BlobSink, ChunkSink } from './sinks.ts'
@@ -80,9 +83,8 @@ export async function assemble(options: AssembleOptions): Promise<readonly Assem
     for (const round of rounds) await round()
     for (const following of followed.values()) await following.settle()
     for (const file of files) await file.sync()
-    // what is left of a patch that could not be had
-    for (const plan of plans)
-      if (plan.how === 'chunks' && plan.patch !== undefined) await rm(partPath(parts, plan.patch.cid), { force: true })
+    // what is left of patches that could not be had, or were left alone
+    for (const { entry } of plans) for (const patch of entry.bin.patches ?? []) await endPatch(parts, patch.cid)
   } catch (error) {
     for (const following of followed.values()) await following.close()
     throw translated(error, `writing into ${parts}`)
@@ -123,16 +125,16 @@ function inTurn(): <Value>(work: () => Promise<Value>) => Promise<Value> {
   }
 }
 
-type PatchWork = ChunkWork & { readonly patch: PatchPlan; readonly turn: ReturnType<typeof inTurn> }
+type PatchedWork = ChunkWork & { readonly patch: PatchPlan; readonly turn: ReturnType<typeof inTurn> }
 
 /** A patch takes all threads of the machine: one at a time, while others are fetched. */
-function applyJob({ plan, patch, file, options, tally, following, turn }: PatchWork): Job {
+function applyJob({ plan, patch, file, options, tally, following, turn }: PatchedWork): Job {
   return async (signal) => {
     await applyPatch({
       patch,
       sources: plan.sources,
       file,
-      part: partPath(options.parts, patch.cid),
+      parts: options.parts,
       mirrors: options.mirrors,
       onFetch: (bytes) => tally.fetchPatch(bytes),
       onChunk(bytes) {
@@ -243,26 +245,4 @@ async function copies(
   }
   await flushFolder(parts)
   return done
-}
-
-/**
- * Copies a file that holds the blob already, sharing its bytes where the file system can (btrfs, xfs). What it was when it was planned it may
- * not be any more: reading back tells.
- */
-async function copyBlob(from: string, to: string): Promise<void> {
-  try {
-    await rm(to, { force: true })
-    await copyFile(from, to, constants.COPYFILE_FICLONE)
-    const file = await open(to, 'r+')
-    await file.sync().finally(() => file.close())
-  } catch (error) {
-    throw translated(error, `writing ${to}`)
-  }
-}
-
-/** Removes unfinished files of blobs that are not in `keep`. */
-export async function dropParts(parts: string, keep: ReadonlySet<CID>): Promise<void> {
-  for (const name of await readdir(parts).catch(() => [])) {
-    if (name.endsWith('.part') && !keep.has(name.slice(0, name.indexOf('.')) as CID)) await rm(join(parts, name), { force: true })
-  }
 }

@@ -21,8 +21,8 @@ export type ChoiceOptions = {
   readonly holders: (cid: CID) => readonly Holder[]
   /** Reads the file: true when it is that blob. */
   readonly holds: (holder: Holder, cid: CID) => Promise<boolean>
-  /** How many bytes of a patch lie here already. */
-  readonly gotOf: (cid: CID) => Promise<number>
+  /** What lies here of a patch: its bytes, and how often it was begun and not ended. */
+  readonly partOf: (cid: CID) => Promise<{ readonly got: number; readonly tries: number }>
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -37,19 +37,23 @@ export async function chooseWay(
   const { forecast } = mirrors.link
   const chunks = estimate('chunks', { bytes: missing, requests }, forecast)
   const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
-  if (!options.patches) return { patch: undefined, ways: [chunks, whole] }
-  const warn = (why: string) => report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
-  const offer = await patchOffer(bin, {
+  if (!options.patches || (prefer === 'chunks' && !options.showsAll)) return { patch: undefined, ways: [chunks, whole] }
+  const tell = (reasons: readonly string[], type: 'warning' | 'trace') => {
+    for (const why of reasons.slice(0, 1)) report({ type, text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
+  }
+  const { best, reasons } = await patchOffer(bin, {
     ...options,
     fileOf: (cid) => holders(cid)[0]?.path,
-    seconds: prefer === 'bytes' || options.showsAll ? Number.POSITIVE_INFINITY : chunks.seconds,
-    warn,
+    seconds: prefer === 'time' ? chunks.seconds : Number.POSITIVE_INFINITY,
   })
-  if (offer === undefined) return { patch: undefined, ways: [chunks, whole] }
-  const { patch, way } = offer
-  if (!isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
+  if (best === undefined) {
+    tell(reasons, 'warning')
+    return { patch: undefined, ways: [chunks, whole] }
+  }
+  const { patch, way } = best
+  if (best.isHopeless || !isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
   for (const old of holders(patch.from))
     if (await holds(old, patch.from)) return { patch: { ...patch, old: old.path }, ways: [way, chunks, whole] }
-  warn(`${patch.old} is not what it was`)
+  tell([`${patch.old} is not what it was`, ...reasons], 'warning')
   return { patch: undefined, ways: [chunks, whole] }
 }

@@ -122,18 +122,20 @@ async function costOfEntry(
   const bytes = runs.reduce((sum, run) => sum + runBytes(index, run), 0)
   const above = costOfIndex(tree, trees, link.gap)
   const chunks = estimate('chunks', { bytes, requests: runs.length }, link.forecast)
-  const offer = await patchOffer(bin, {
+  const { best, reasons } = await patchOffer(bin, {
     mirrors,
     fileOf: (cid) => (olds.some((old) => old.cid === cid) ? path : undefined),
-    gotOf: async () => 0,
+    partOf: async () => ({ got: 0, tries: 0 }),
     missing: bytes,
     prefer,
-    seconds: Number.POSITIVE_INFINITY,
-    warn: (why) => report({ type: 'warning', text: `no patch of ${path} is reckoned with: ${why}` }),
+    seconds: prefer === 'time' ? chunks.seconds : Number.POSITIVE_INFINITY,
+    showsAll: true,
     signal,
   })
-  const isPatched = offer !== undefined && isBetter(offer.way, chunks, prefer)
-  const ways = offer === undefined ? [chunks, whole] : isPatched ? [offer.way, chunks, whole] : [chunks, offer.way, whole]
+  for (const why of best === undefined ? reasons.slice(0, 1) : [])
+    report({ type: 'warning', text: `no patch of ${path} is reckoned with: ${why}` })
+  const isPatched = best !== undefined && !best.isHopeless && isBetter(best.way, chunks, prefer)
+  const ways = best === undefined ? [chunks, whole] : isPatched ? [best.way, chunks, whole] : [chunks, best.way, whole]
   const [{ how, bytes: fetched, requests }] = ways as [Way, ...Way[]]
   return { how, fetch: above.fetch + fetched, requests: above.requests + requests, ways }
 }
@@ -154,13 +156,18 @@ function costOfIndex(
   return { fetch: cost.fetch + found.bytes, requests: cost.requests + found.runs.length }
 }
 
-/** Every blob a manifest names, indexes included, with its size. */
+/** Every blob that a release needs, indexes included, with its size. */
 export function blobsOf(release: VerifiedManifest): ReadonlyMap<CID, number> {
   const blobs = new Map<CID, number>()
   for (const { bin, ccs } of release.manifest.records) {
     if (bin !== null) blobs.set(bin.cid, bin.size)
-    for (const { cid, size } of [...indexesOf(bin), ...(bin?.patches ?? [])]) blobs.set(cid, size)
+    for (const { cid, size } of indexesOf(bin)) blobs.set(cid, size)
     if (ccs !== null) blobs.set(ccs.cid, ccs.size)
   }
   return blobs
+}
+
+/** The patches that a release names, with their sizes: it can be had without them. */
+export function patchesOf(release: VerifiedManifest): ReadonlyMap<CID, number> {
+  return new Map(release.manifest.records.flatMap(({ bin }) => (bin?.patches ?? []).map(({ cid, size }) => [cid, size] as const)))
 }

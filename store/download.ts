@@ -1,6 +1,7 @@
 // Download: a release as a self-contained repository folder, for a USB stick or a mirror of one product. The pointer goes last.
 import {
   type Bytes,
+  type CID,
   documents,
   isPsyblobError,
   limits,
@@ -12,7 +13,7 @@ import {
   soleSigner,
 } from '../core/mod.ts'
 import { cidOfBytes } from './blake3.ts'
-import { blobsOf } from './difference.ts'
+import { blobsOf, patchesOf } from './difference.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { Trust } from './refresh.ts'
 import type { RemoteWriter } from './remote.ts'
@@ -32,40 +33,21 @@ export type DownloadOptions = {
 
 export type Downloaded = { readonly total: number; readonly fetched: number; readonly blobs: number }
 
-/** Copies what the release needs; blobs that are there already are not fetched again. */
+/** Copies what the release needs, and the patches that are to be had; blobs that are there already are not fetched again. */
 export async function download({ trust, release, pointer, mirrors, to, report, signal }: DownloadOptions): Promise<Downloaded> {
   const { product, channel } = trust
-  const blobs = [...blobsOf(release)]
-  const total = blobs.reduce((sum, [, size]) => sum + size, 0)
-  let done = 0
-  let fetched = 0
+  const blobs = blobsOf(release)
+  const patches = [...patchesOf(release)].filter(([cid]) => !blobs.has(cid))
+  const copies = new Copies({ blobs: [...blobs, ...patches], mirrors, to, report, signal })
   report({ type: 'step', step: 'fetch', about: `${product} ${release.manifest.serial}` })
-  for (const [cid, size] of blobs) {
-    signal?.throwIfAborted()
-    if (!(await to.has(cid, size, { hashed: true }))) {
-      const before = { done, fetched }
-      const counted = async function* (isAlone: boolean): Bytes {
-        let got = 0
-        for await (const piece of mirrors.stream(cid, { size, isAlone, signal })) {
-          got += piece.length
-          report({ type: 'bytes', done: before.done + got, total, fetched: before.fetched + got })
-          yield piece
-        }
-      }
-      // wrong bytes may have come from several remotes one after another: from then on each gives the whole, and answers for it
-      for (let tries = 0; ; tries++) {
-        try {
-          await to.put(cid, counted(tries > 0))
-          break
-        } catch (error) {
-          if (!isPsyblobError(error, 'corrupt', 'unavailable') || tries > mirrors.count || !mirrors.mayHave(cid)) throw error
-        }
-      }
-      fetched += size
+  for (const [cid, size] of blobs) await copies.fetch(cid, size)
+  for (const [cid, size] of patches)
+    try {
+      await copies.fetch(cid, size, { isSpare: true })
+    } catch (error) {
+      if (!isPsyblobError(error, 'corrupt', 'unavailable')) throw error
+      report({ type: 'warning', text: `patch ${cid} is not copied: ${error.message}; nodes take chunks in its place` })
     }
-    done += size
-    report({ type: 'bytes', done, total, fetched })
-  }
   report({ type: 'step', step: 'write' })
   const put = async (name: Parameters<RemoteWriter['replace']>[0], bytes: Uint8Array, limit: number) => {
     const there = await to.read(name, { limit })
@@ -104,7 +86,51 @@ export async function download({ trust, release, pointer, mirrors, to, report, s
     before = found.root
   }
   await put(documents.pointer(channel), pointer, limits.pointer)
-  return { total, fetched, blobs: blobs.length }
+  return { total: copies.total, fetched: copies.fetched, blobs: blobs.size + patches.length }
+}
+
+type CopyOptions = Pick<DownloadOptions, 'mirrors' | 'to' | 'report' | 'signal'> & { readonly blobs: readonly (readonly [CID, number])[] }
+
+/** Blobs one after the other, with their bytes counted: of all, and of those that had to be fetched. */
+class Copies {
+  readonly total: number
+  fetched = 0
+  #done = 0
+  readonly #options: CopyOptions
+
+  constructor(options: CopyOptions) {
+    this.#options = options
+    this.total = options.blobs.reduce((sum, [, size]) => sum + size, 0)
+  }
+
+  /** What is there already is not fetched again. */
+  async fetch(cid: CID, size: number, { isSpare = false } = {}): Promise<void> {
+    const { mirrors, to, report, signal } = this.#options
+    signal?.throwIfAborted()
+    if (!(await to.has(cid, size, { hashed: true }))) {
+      const [done, fetched, total] = [this.#done, this.fetched, this.total]
+      const counted = async function* (isAlone: boolean): Bytes {
+        let got = 0
+        for await (const piece of mirrors.stream(cid, { size, isAlone, isSpare, signal })) {
+          got += piece.length
+          report({ type: 'bytes', done: done + got, total, fetched: fetched + got })
+          yield piece
+        }
+      }
+      // wrong bytes may have come from several remotes one after another: from then on each gives the whole, and answers for it
+      for (let tries = 0; ; tries++) {
+        try {
+          await to.put(cid, counted(tries > 0))
+          break
+        } catch (error) {
+          if (!isPsyblobError(error, 'corrupt', 'unavailable') || tries > mirrors.count || !mirrors.mayHave(cid)) throw error
+        }
+      }
+      this.fetched += size
+    }
+    this.#done += size
+    report({ type: 'bytes', done: this.#done, total: this.total, fetched: this.fetched })
+  }
 }
 
 /** The compressed manifest, if a remote has a right one. */

@@ -115,7 +115,15 @@ export class Mirrors {
    * A whole blob. What was given before a remote failed is not given again, and the next remote goes on from there, unless it has to come
    * from one (`isAlone`); whoever takes the bytes checks the whole.
    */
-  async *stream(cid: CID, { size, isAlone = false, signal }: ReadOptions & { readonly size: number; readonly isAlone?: boolean }): Bytes {
+  async *stream(
+    cid: CID,
+    {
+      size,
+      isAlone = false,
+      isSpare = false,
+      signal,
+    }: ReadOptions & { readonly size: number; readonly isAlone?: boolean; readonly isSpare?: boolean },
+  ): Bytes {
     const course: Course = { remote: undefined, tries: 0 }
     let position = 0
     for (;;) {
@@ -143,6 +151,7 @@ export class Mirrors {
           course,
           gained: position - from >= leastGain,
           ranged: !whole,
+          isSpare,
           others: this.#count(cid) > 1,
           signal,
         })

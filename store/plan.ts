@@ -1,9 +1,6 @@
 // The plan of an update: for each entry the cheapest way to have its bytes in the target folder (spec/sync.md 2).
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import {
   type CID,
-  cidOf,
   type Entry,
   type EntryBlob,
   isPsyblobError,
@@ -14,15 +11,16 @@ import {
   type Run,
   runBytes,
 } from '../core/mod.ts'
-import { blake3 } from './blake3.ts'
 import { chooseWay } from './choose-way.ts'
-import { hasCode, translated } from './files.ts'
+import { hasCode } from './files.ts'
 import { type IndexOptions, indexesNamed, indexOf, indexOfSeed } from './indexes.ts'
-import { fileBytes } from './ingest.ts'
+import { cidOfFile, filesOf, type Known, type SeedFolder, sizeOf } from './known-files.ts'
 import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
 import type { Mirrors } from './mirrors.ts'
+import { partPath } from './parts.ts'
 import type { PatchPlan } from './patches/offer.ts'
+import { patchStems, readPatchPart } from './patches/patch-part.ts'
 import { ChunkSources, type Seed } from './seeds.ts'
 import type { Way } from './ways.ts'
 
@@ -50,9 +48,6 @@ export type EntryPlan = { readonly entry: FileEntry } & (
 /** What an entry costs, in bytes and requests. `reused` and `fetched` may overlap by the gaps that runs span. */
 export type EntryCost = { readonly fetched: number; readonly reused: number; readonly written: number; readonly requests: number }
 
-/** A folder that holds, or held, a release: the target itself, the other slot. */
-export type SeedFolder = { readonly dir: string /** What its manifest says is in it: a hint. */; readonly manifest: Manifest | undefined }
-
 export type PlanOptions = {
   readonly manifest: Manifest
   /** Undefined when there is no folder yet. */
@@ -77,14 +72,20 @@ export type PlanOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
-export function partPath(parts: string, cid: CID): string {
-  return join(parts, `${cid}.part`)
-}
-
-/** The unfinished files that plans go on with or make. */
-export function partsOf(plans: readonly EntryPlan[]): ReadonlySet<CID> {
+/** The unfinished files that plans go on with or make, by their stems. */
+export function partsOf(plans: readonly EntryPlan[]): ReadonlySet<string> {
   return new Set(
-    plans.flatMap((plan) => [plan.entry.bin.cid, ...(plan.how === 'chunks' && plan.patch !== undefined ? [plan.patch.cid] : [])]),
+    plans.flatMap((plan) => {
+      const { cid, patches = [] } = plan.entry.bin
+      const used = plan.how === 'chunks' ? plan.patch?.cid : undefined
+      return [
+        cid,
+        ...patchStems(
+          patches.map((patch) => patch.cid),
+          used,
+        ),
+      ]
+    }),
   )
 }
 
@@ -113,50 +114,6 @@ export function costOf(plan: EntryPlan): EntryCost {
       return { ...fetched, reused: patch === undefined ? size - missing : size, written: size - inPlace }
     }
   }
-}
-
-/** The BLAKE3 CID of a file, or undefined when there is none of that size. */
-async function cidOfFile(path: string, size: number, signal?: AbortSignal): Promise<CID | undefined> {
-  if ((await sizeOf(path)) !== size) return undefined
-  const hasher = blake3().create()
-  try {
-    for await (const piece of fileBytes(path, { signal })) hasher.update(piece)
-  } catch (error) {
-    // a seed that cannot be read is no seed
-    if (isPsyblobError(error, 'corrupt') || hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-  return cidOf(hasher.digest())
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    const state = await stat(path)
-    return state.isFile() ? state.size : undefined
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EIO', 'ELOOP')) return undefined
-    throw translated(error, `reading ${path}`)
-  }
-}
-
-type Known = { readonly path: string; readonly size: number; readonly bin: EntryBlob | undefined; readonly name: string }
-
-async function filesOf(folder: SeedFolder): Promise<readonly Known[]> {
-  const said = new Map(folder.manifest?.records.map((record) => [record.path, record.bin ?? undefined]))
-  const found: Known[] = []
-  const visit = async (dir: string, prefix: string) => {
-    for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
-      const name = `${prefix}/${entry.name}`
-      if (entry.isDirectory() && name !== '/.psyblob' && name !== '/lost+found') await visit(join(dir, entry.name), name)
-      else if (entry.isFile() && name !== '/manifest' && name !== '/manifest.minisig') {
-        const path = join(dir, entry.name)
-        const size = await sizeOf(path)
-        if (size !== undefined) found.push({ path, size, bin: said.get(name), name })
-      }
-    }
-  }
-  await visit(folder.dir, '')
-  return found
 }
 
 /** Plans every file of the manifest. Reads seeds and fetches indexes; writes nothing but indexes into the store. */
@@ -242,7 +199,7 @@ async function planChunks(
     showsAll: !options.keepIndexes,
     holders: (cid) => seeds.filter((known) => known.bin?.cid === cid),
     holds: async ({ path, size }, cid) => (await cidOfFile(path, size, signal)) === cid,
-    gotOf: async (cid) => (await sizeOf(partPath(options.parts, cid))) ?? 0,
+    partOf: (cid) => readPatchPart(options.parts, cid),
   })
   return { ...plan, ...way }
 }

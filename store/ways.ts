@@ -23,7 +23,8 @@ export function estimate(
   return { how, bytes, requests, seconds: Math.round(seconds * 100) / 100 }
 }
 
-/** The better of two. Of equal ones the one that needs less of this machine. */
-export function isBetter(one: Way, other: Way, prefer: Preference): boolean {
-  return prefer === 'bytes' ? one.bytes < other.bytes : one.seconds < other.seconds
+/** Whether a patch is better than another way to the same. Of equal ones the other needs less of this machine. */
+export function isBetter(patch: Way, other: Way, prefer: Preference): boolean {
+  if (prefer === 'chunks') return false
+  return prefer === 'bytes' ? patch.bytes < other.bytes : patch.seconds < other.seconds
 }

@@ -1,9 +1,9 @@
 // psyblob apply
 import { Command, Option } from 'clipanion'
-import { PsyblobError, preferences, visible } from '../../core/mod.ts'
+import { PsyblobError, visible } from '../../core/mod.ts'
 import { applyEfiProduct, applyProduct, applyTree, componentOf } from '../../images/mod.ts'
-import { choice } from '../command.ts'
 import { NodeCommand, slotName } from '../node-command.ts'
+import { preferenceOf, preferText } from '../prefer.ts'
 import { resultJson, resultText } from '../result-text.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
 
@@ -27,7 +27,7 @@ export class Apply extends NodeCommand {
   version = Option.String('--version', { description: 'Serial, version label, latest, current or previous' })
   folder = Option.String('--path', { description: 'A manifest file; its repository folder is the source' })
   isForced = Option.Boolean('--force', false, { description: 'Write even when the slot has the release; take over foreign files' })
-  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
+  prefer = Option.String('--prefer', { description: preferText })
   isKeepingOrder = Option.Boolean('--no-activate', false, { description: 'Leave the boot order as it is' })
   isDryRun = Option.Boolean('-n,--dry-run', false, { description: 'Print what would be done; change nothing' })
 
@@ -36,6 +36,7 @@ export class Apply extends NodeCommand {
       throw new PsyblobError('usage', '--version and --path exclude each other', { hint: 'give one of them' })
     const node = await this.node([this.product])
     const component = componentOf(node, this.product)
+    const prefer = preferenceOf(this.prefer, [component])
     if (component.target.kind !== 'slots') {
       if (this.slot !== undefined)
         throw new PsyblobError('usage', `product ${this.product} has no slots: its target is of kind ${component.target.kind}`, {
@@ -56,7 +57,7 @@ export class Apply extends NodeCommand {
       version: this.version,
       path: this.folder,
       force: this.isForced,
-      prefer: this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences),
+      prefer,
       activate: !this.isKeepingOrder,
       dryRun: this.isDryRun,
     }

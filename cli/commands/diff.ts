@@ -1,10 +1,10 @@
 // psyblob diff
 import { Command, Option } from 'clipanion'
-import { preferences, visible } from '../../core/mod.ts'
+import { visible } from '../../core/mod.ts'
 import { componentOf, openSource, trustOf } from '../../images/mod.ts'
 import { difference, findRelease } from '../../store/mod.ts'
-import { choice } from '../command.ts'
 import { NodeCommand } from '../node-command.ts'
+import { preferenceOf, preferText } from '../prefer.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
 import { waysText } from '../ways-text.ts'
 
@@ -23,7 +23,7 @@ export class Diff extends NodeCommand {
 
   product = Option.String({ name: 'PRODUCT' })
   from = Option.String({ name: 'A' })
-  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
+  prefer = Option.String('--prefer', { description: preferText })
   to = Option.String({ name: 'B' })
 
   async work(): Promise<void> {
@@ -37,7 +37,7 @@ export class Diff extends NodeCommand {
       const { lines, fetch, requests } = await difference(from, to, {
         store: node.store,
         mirrors: source.mirrors,
-        prefer: this.prefer === undefined ? (component.prefer ?? 'time') : choice('--prefer', this.prefer, preferences),
+        prefer: preferenceOf(this.prefer, [component]) ?? component.prefer ?? 'time',
         report: this.ui.report,
         signal: this.signal,
       })

@@ -1,9 +1,9 @@
 // psyblob sync
 import { Command, Option } from 'clipanion'
-import { type Component, exitCodes, isPsyblobError, PsyblobError, preferences, visible } from '../../core/mod.ts'
+import { exitCodes, isPsyblobError, type PsyblobError, visible } from '../../core/mod.ts'
 import { componentsOf, openRun, type Synced, sync, syncEfi, syncTree } from '../../images/mod.ts'
-import { choice } from '../command.ts'
 import { NodeCommand } from '../node-command.ts'
+import { preferenceOf, preferText } from '../prefer.ts'
 import { type AnyResult, resultJson, resultText } from '../result-text.ts'
 import { bytesText } from '../ui/sizes.ts'
 import { waysText } from '../ways-text.ts'
@@ -30,19 +30,17 @@ export class Sync extends NodeCommand {
   })
   isKeepingOrder = Option.Boolean('--no-activate', false, { description: 'Leave the boot order as it is' })
   isRebooting = Option.Boolean('--reboot', false, { description: 'Reboot when something new boots next' })
-  prefer = Option.String('--prefer', { description: 'time or bytes: what decides between a patch and chunks (time)' })
+  prefer = Option.String('--prefer', { description: preferText })
   folder = Option.String('--path', { description: 'A folder made by psyblob download, instead of the remotes' })
 
   async work(): Promise<number> {
     const node = await this.node(this.products)
     const components = componentsOf(node, this.products)
-    const prefer = this.prefer === undefined ? undefined : choice('--prefer', this.prefer, preferences)
-    if (prefer !== undefined) requireSlots(components)
     const options = {
       dryRun: this.isDryRun,
       force: this.isForced,
       activate: !this.isKeepingOrder,
-      prefer,
+      prefer: preferenceOf(this.prefer, components),
       path: this.folder,
       reboot: this.isRebooting,
     }
@@ -102,13 +100,4 @@ export class Sync extends NodeCommand {
         ]),
       ])
   }
-}
-
-/** Patches are of images in slots: nothing else has a way to prefer. */
-function requireSlots(components: readonly Component[]): void {
-  const [first] = components
-  if (first === undefined || components.some(({ target }) => target.kind === 'slots')) return
-  throw new PsyblobError('usage', `--prefer chooses between patch and chunks of an image, and ${first.name} is not for slots`, {
-    hint: 'leave --prefer out',
-  })
 }

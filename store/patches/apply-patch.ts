@@ -1,22 +1,34 @@
 // Applies a patch to the unfinished file of a blob: fetched and verified whole, then group by group in threads, each chunk judged by the index.
-import { type FileHandle, open, rm } from 'node:fs/promises'
-import { isPsyblobError, type Patch, PsyblobError, parsePatch, parsePatchHead, patchHeadBytes, patchTableBytes } from '../../core/mod.ts'
+import { type FileHandle, open } from 'node:fs/promises'
+import {
+  isPsyblobError,
+  type Patch,
+  type PatchGroup,
+  PsyblobError,
+  parsePatch,
+  parsePatchHead,
+  patchHeadBytes,
+  patchTableBytes,
+} from '../../core/mod.ts'
 import { readFull, translated } from '../files.ts'
 import type { Mirrors } from '../mirrors.ts'
 import { pool } from '../pool.ts'
 import type { ChunkSources } from '../seeds.ts'
 import { BlobSink } from '../sinks.ts'
-import { isHeavy } from './encoders.ts'
+import { isAlone } from './alone.ts'
+import type { Setting } from './job.ts'
 import type { PatchPlan } from './offer.ts'
+import { beginPatch, endPatch, patchPart, pausePatch } from './patch-part.ts'
 import { PatchWork, type Stretch } from './patch-work.ts'
 import { Threads } from './threads.ts'
 
 export type ApplyPatchOptions = {
   readonly patch: PatchPlan
   readonly sources: ChunkSources
-  /** The unfinished file, and the one the patch is fetched into. */
+  /** The unfinished file. */
   readonly file: FileHandle
-  readonly part: string
+  /** Where unfinished files lie. */
+  readonly parts: string
   readonly mirrors: Mirrors
   readonly onFetch: (bytes: number) => void
   /** Bytes of a chunk that came to its place. */
@@ -27,9 +39,6 @@ export type ApplyPatchOptions = {
   readonly turn: <Value>(work: () => Promise<Value>) => Promise<Value>
   readonly signal: AbortSignal
 }
-
-/** Bytes made for one group: two threads with more, as the blocks of a kernel are, would take too much memory. */
-const largeGroup = 6 * 1024 * 1024
 
 /** Groups that may fail before the rest is not tried any more. */
 const patience = 3
@@ -42,22 +51,27 @@ const mostTimes = 4
 
 /** Does what it can: what is not in place afterwards is fetched as chunks. Throws only when it is interrupted. */
 export async function applyPatch(options: ApplyPatchOptions): Promise<void> {
-  const { part, signal, warn } = options
+  const { patch, parts, signal, warn } = options
   try {
     await fetchPatch(options)
-    await options.turn(() => applyFile(options))
+    await options.turn(async () => {
+      await beginPatch(parts, patch.cid)
+      await applyFile(options)
+    })
   } catch (error) {
     // whatever it is, the chunks do the work
+    if (signal.aborted) await pausePatch(parts, patch.cid)
     signal.throwIfAborted()
     warn(error instanceof Error ? error.message : 'unknown')
     // what came before the line went is of use to the next run
     if (isPsyblobError(error, 'unavailable')) return
   }
-  await rm(part, { force: true })
+  await endPatch(parts, patch.cid)
 }
 
-async function fetchPatch({ patch, part, mirrors, onFetch, signal }: ApplyPatchOptions): Promise<void> {
+async function fetchPatch({ patch, parts, mirrors, onFetch, signal }: ApplyPatchOptions): Promise<void> {
   const { cid, size } = patch
+  const part = patchPart(parts, cid)
   const made = await open(part, 'a')
   await made.close()
   const file = await open(part, 'r+')
@@ -80,46 +94,71 @@ async function fetchPatch({ patch, part, mirrors, onFetch, signal }: ApplyPatchO
 }
 
 async function applyFile(options: ApplyPatchOptions): Promise<void> {
-  const { patch, part, sources, warn, signal } = options
+  const { patch, parts, sources, warn, signal } = options
+  const part = patchPart(parts, patch.cid)
   const parsed = await readPatch(part, patch.size)
   if (parsed.old.cid !== patch.from || parsed.next.size !== sources.index.size)
     throw new PsyblobError('malformed', 'it is a patch of other blobs')
   const work = new PatchWork(options, parsed.groups)
-  if (work.groups.length === 0) return
   const setting = { old: { path: patch.old, size: parsed.old.size }, packing: parsed.packing, codecs: parsed.codecs, patch: part }
-  const isLarge = work.groups.some(({ made }) => made > largeGroup) || parsed.codecs.some(isHeavy)
-  const threads = new Threads(setting, isLarge ? 1 : undefined)
+  const late = AbortSignal.timeout(1000 * Math.max(leastTime, mostTimes * patch.seconds))
   const failures: string[] = []
-  const end = performance.now() + 1000 * Math.max(leastTime, mostTimes * patch.seconds)
+  const alone = (group: PatchGroup) => isAlone(group, parsed.codecs)
+  const shared = work.groups.filter((group) => !alone(group))
+  await applyGroups(shared, { work, setting, count: undefined, late, failures, signal })
+  await applyGroups(work.groups.filter(alone), { work, setting, count: 1, late, failures, signal })
+  // chunks that two groups share
+  await work.settleAll()
+  if (failures.length > 0) warn(`${failures.length} of its ${work.groups.length} parts failed: ${failures[0]}`)
+  else if (work.missing > 0) warn(`${work.missing} bytes did not come out as they should`)
+}
+
+type GroupsOptions = {
+  readonly work: PatchWork
+  readonly setting: Setting
+  /** Of threads; undefined: as many as there are. */
+  readonly count: number | undefined
+  /** Then whatever is not made yet is left. */
+  readonly late: AbortSignal
+  /** Why groups failed. */
+  readonly failures: string[]
+  readonly signal: AbortSignal
+}
+
+async function applyGroups(groups: readonly PatchGroup[], options: GroupsOptions): Promise<void> {
+  const { work, setting, count, late, failures, signal } = options
+  if (groups.length === 0) return
+  const threads = new Threads(setting, count)
+  const end = () => void threads.end()
+  late.addEventListener('abort', end, { once: true })
+  const made = async (group: PatchGroup, stop: AbortSignal): Promise<string | undefined> => {
+    for (const wanted of inParts(work.wantedOf(group))) {
+      const answer = late.aborted ? undefined : await threads.run({ do: 'apply', group, wanted })
+      stop.throwIfAborted()
+      if (answer === undefined || late.aborted) return 'it takes too long on this machine'
+      const why = await work.take(answer)
+      if (why !== undefined) return why
+    }
+    return work.finish(group)
+  }
   try {
     await pool(
-      work.groups.map((group) => async (stop: AbortSignal) => {
+      groups.map((group) => async (stop: AbortSignal) => {
         if (failures.length >= patience) return
-        const ended = () => void threads.end()
-        stop.addEventListener('abort', ended, { once: true })
+        stop.addEventListener('abort', end, { once: true })
         try {
-          let why = performance.now() > end ? 'it takes too long on this machine' : undefined
-          for (const wanted of why === undefined ? inParts(work.wantedOf(group)) : []) {
-            const answer = await threads.run({ do: 'apply', group, wanted })
-            stop.throwIfAborted()
-            why = await work.take(answer)
-            if (why !== undefined) break
-          }
-          why ??= await work.finish(group)
+          const why = await made(group, stop)
           if (why !== undefined) failures.push(why)
         } finally {
-          stop.removeEventListener('abort', ended)
+          stop.removeEventListener('abort', end)
         }
       }),
       { workers: threads.width, signal },
     )
-    // chunks that two groups share
-    await work.settleAll()
   } finally {
+    late.removeEventListener('abort', end)
     await threads.end()
   }
-  if (failures.length > 0) warn(`${failures.length} of its ${work.groups.length} parts failed: ${failures[0]}`)
-  else if (work.missing > 0) warn(`${work.missing} bytes did not come out as they should`)
 }
 
 async function readPatch(path: string, size: number): Promise<Patch> {

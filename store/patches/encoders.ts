@@ -17,6 +17,8 @@ export type Encoder = {
   readonly usual: number
   /** Higher levels take a hundred megabytes. */
   readonly heavyAbove: number
+  /** Bytes a second that no machine encodes in one thread, at that level. */
+  fastest(level: number): number
   /** What is before the compression. */
   readonly filter?: XzFilter
   /** What mksquashfs makes the metadata of an image with; undefined when that is the same. */
@@ -61,6 +63,7 @@ function zstd(version: string, load: () => Promise<Zstd>): Encoder {
     traps: withoutSimd,
     usual: 15,
     heavyAbove: 19,
+    fastest: (level) => (level <= 4 ? 300_000_000 : level <= 9 ? 100_000_000 : level <= 12 ? 40_000_000 : 15_000_000),
     async load(level) {
       const { compress } = await load()
       return (bytes) => compress(bytes, level)
@@ -76,6 +79,7 @@ const zlib: Encoder = {
   traps: {},
   usual: 9,
   heavyAbove: 9,
+  fastest: () => 300_000_000,
   async load(level) {
     const { deflate } = await import('pako-2.1.0')
     return (bytes) => deflate(bytes, { level: level as 9, windowBits: 15, memLevel: 8 })
@@ -90,6 +94,7 @@ const lz4: Encoder = {
   traps: {},
   usual: 9,
   heavyAbove: 9,
+  fastest: () => 300_000_000,
   load: async (level) => (bytes) => packLz4Hc(bytes, level),
 }
 
@@ -103,6 +108,7 @@ function xz(filter: XzFilter | undefined): Encoder {
     traps: {},
     usual: 17,
     heavyAbove: 20,
+    fastest: () => 15_000_000,
     ...(filter === undefined ? {} : { filter }),
     // its blocks are known to be small, and are no machine code
     metadata: { name, level: 13 },
@@ -140,6 +146,11 @@ export function encodersFor(
 /** Whether one thread of it takes as much memory as two of others. */
 export function isHeavy({ name, level }: PatchCodec): boolean {
   return level > (encoders.find((encoder) => encoder.name === name)?.heavyAbove ?? 0)
+}
+
+/** Bytes a second that no machine encodes in one thread; of a codec that nobody has said yet, with any. */
+export function fastestOf(codec: PatchCodec | undefined): number {
+  return encoders.find((encoder) => encoder.name === codec?.name)?.fastest(codec?.level ?? 0) ?? 300_000_000
 }
 
 /** The codecs of an image whose data is made by `codec`: that one first, and last the one that makes its metadata. */

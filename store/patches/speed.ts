@@ -2,10 +2,18 @@
 import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type PatchCodec, PsyblobError } from '../../core/mod.ts'
+import { fastestOf } from './encoders.ts'
 import { Threads, threadCount } from './threads.ts'
 
-/** What a patch has to encode: bytes before that, groups that go to threads one by one, and with what. */
-export type Making = { readonly made: number; readonly groups: number; readonly codec: PatchCodec }
+/** What a patch has to encode. */
+export type Making = {
+  /** Bytes, before they are encoded. */
+  readonly made: number
+  /** Of those the bytes that one thread encodes, whatever the number of processors. */
+  readonly alone: number
+  readonly groups: number
+  readonly codec: PatchCodec
+}
 
 const sampleBytes = 128 * 1024
 /** Where in the program that runs us: machine code, which is most of what changes in a system. */
@@ -23,26 +31,25 @@ const usual = 3_000_000
 const measured = new Map<string, Promise<number>>()
 
 /** Seconds, in all threads that have something to do. Throws `unsupported`. */
-export async function makingSeconds({ made, groups, codec }: Making): Promise<number> {
+export async function makingSeconds(making: Making): Promise<number> {
+  const { codec } = making
   const name = `${codec.name} ${codec.level}`
   const speed = measured.get(name) ?? measure(codec)
   measured.set(name, speed)
   speed.catch(() => measured.delete(name))
-  return secondsAt(await speed, { made, groups })
+  // never sooner than what is told beforehand: the same patches are left alone whoever asks
+  return secondsAt(Math.min(await speed, fastestOf(codec)), making)
 }
-
-/** Bytes a second that one thread of no machine encodes. */
-const fastest = { lz4hc: 100_000_000, others: 15_000_000 } as const
 
 /** Seconds on the best of machines with as many threads; before it is known what a patch has to encode, `making` is less than that. */
-export function leastMakingSeconds({ made, groups, codec }: Omit<Making, 'codec'> & { readonly codec: PatchCodec | undefined }): number {
-  const isQuick = codec === undefined || codec.name.startsWith('lz4hc')
-  return secondsAt(isQuick ? fastest.lz4hc : fastest.others, { made, groups })
+export function leastMakingSeconds(making: Omit<Making, 'codec'> & { readonly codec: PatchCodec | undefined }): number {
+  return secondsAt(fastestOf(making.codec), making)
 }
 
-function secondsAt(speed: number, { made, groups }: Omit<Making, 'codec'>): number {
+function secondsAt(speed: number, { made, alone, groups }: Omit<Making, 'codec'>): number {
   const threads = Math.min(threadCount(), Math.max(1, groups))
-  return beginning + (besides * made) / (speed * (threads === 1 ? 1 : threads * shared))
+  const together = threads === 1 ? 1 : threads * shared
+  return beginning + (besides * (alone + (made - alone) / together)) / speed
 }
 
 /** Bytes a second of one thread. In a thread of its own, where there are any: it takes what the encoder needs away with it. */

@@ -27,6 +27,8 @@ function begun(at: URL, task: PatchTask): Worker | undefined {
   }
 }
 
+const killed = 'a thread did not come through it'
+
 type Waiting = { readonly job: Job; readonly resolve: (answer: Answer) => void }
 
 export class Threads {
@@ -37,6 +39,8 @@ export class Threads {
   readonly #busy = new Map<Worker, Waiting>()
   /** Those that have begun. */
   readonly #ready = new Set<Worker>()
+  /** One that had begun was killed by what it did. */
+  #isKilled = false
   #bench: Promise<Workbench> | undefined
   #own: Promise<void> = Promise.resolve()
   #ending: Promise<void> | undefined
@@ -97,6 +101,8 @@ export class Threads {
       worker.postMessage(waiting.job)
     }
     if (this.#workers.length > 0) return
+    // what killed threads is not tried in the one that everything hangs on
+    if (this.#isKilled) for (const { resolve } of this.#queue.splice(0)) resolve({ did: 'fail', why: killed })
     for (const waiting of this.#queue.splice(0)) this.#own = this.#own.then(() => this.#here(waiting))
   }
 
@@ -126,7 +132,8 @@ export class Threads {
     this.#idle = this.#idle.filter((one) => one !== worker)
     const job = this.#busy.get(worker)
     this.#busy.delete(worker)
-    if (job !== undefined && this.#ready.has(worker)) job.resolve({ did: 'fail', why: 'a thread did not come through it' })
+    if (this.#ready.has(worker)) this.#isKilled = true
+    if (job !== undefined && this.#ready.has(worker)) job.resolve({ did: 'fail', why: killed })
     else if (job !== undefined) this.#queue.unshift(job)
     this.#next()
   }

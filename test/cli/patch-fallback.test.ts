@@ -165,11 +165,45 @@ describe('a node', () => {
     const bytes = world.read(`repo/${blobPath(patch.cid)}`)
     for (const left of [Buffer.alloc(9000), Buffer.concat([bytes, noise('more', 5000)]), noise('wrong', bytes.length)]) {
       world.fresh()
-      world.write(`b/.psyblob/${patch.cid}.part`, left)
+      world.write(`b/.psyblob/${patch.cid}.patch.part`, left)
       const outcome = await sync()
       expect(outcome.json.plan[1].how).toBe('patch')
       expect(warnings(outcome)).toEqual([])
       expect(world.wrong('r2')).toBeUndefined()
+    }
+  })
+
+  test('that did not come through a patch four times takes chunks, and says why', async () => {
+    const tries = `b/.psyblob/${patch.cid}.tries.part`
+    world.write(tries, '...')
+    const patched = await sync()
+    expect(patched.json.plan[1].how).toBe('patch')
+    expect(world.wrong('r2')).toBeUndefined()
+    world.fresh()
+    world.write(tries, '....')
+    world.write(`b/.psyblob/${patch.cid}.patch.part`, world.read(`repo/${blobPath(patch.cid)}`))
+    expectChunks(await sync(), /no patch of \/squashfs is used: it was begun 4 times here and never ended; chunks are fetched instead/)
+  })
+
+  test('that is killed while a patch is applied remembers that; one that is interrupted does not', async () => {
+    const tries = world.path('b/.psyblob', `${patch.cid}.tries.part`)
+    for (const [signal, code, left] of [
+      ['SIGKILL', 137, true],
+      ['SIGINT', 130, false],
+    ] as const) {
+      world.fresh()
+      const cut = await sync('repo', {
+        started: (child) => {
+          const timer = setInterval(() => {
+            if (!existsSync(tries)) return
+            clearInterval(timer)
+            child.kill(signal)
+          }, 2)
+          child.on('close', () => clearInterval(timer))
+        },
+      })
+      expect(cut.code).toBe(code)
+      expect(existsSync(tries), signal).toBe(left)
     }
   })
 
@@ -181,7 +215,7 @@ describe('a node', () => {
       return { headers: { 'Content-Length': String(body.length) }, body: halting(body, 8000) }
     })
     try {
-      const part = world.path('b/.psyblob', `${patch.cid}.part`)
+      const part = world.path('b/.psyblob', `${patch.cid}.patch.part`)
       const cut = await sync(server.url, {
         started: (child) => {
           const timer = setInterval(() => {

@@ -58,7 +58,7 @@ afterAll(async () => {
 
 let runs = 0
 
-const part = () => world.path('b/.psyblob', `${patch.cid}.part`)
+const part = () => world.path('b/.psyblob', `${patch.cid}.patch.part`)
 const partBytes = () => (existsSync(part()) ? statSync(part()).size : 0)
 
 /** When a run is killed: after so many milliseconds, or once so many bytes of the patch are there. */

@@ -82,12 +82,44 @@ describe('sync --prefer bytes', () => {
     expect(fetched(patch.cid)).toBe(0)
   })
 
+  test.each([
+    ['lost', () => world.remove(`lacking/${blobPath(patch.cid)}`)],
+    [
+      'damaged',
+      () => {
+        const bytes = world.read(`lacking/${blobPath(patch.cid)}`)
+        bytes[2000] = (bytes[2000] as number) ^ 1
+        world.write(`lacking/${blobPath(patch.cid)}`, bytes)
+      },
+    ],
+  ])('from a folder that was downloaded where the patch is %s: chunks, and the download says so', async (_, spoil) => {
+    world.remove('lacking')
+    world.remove('stick')
+    world.copy('repo', 'lacking')
+    spoil()
+    const downloaded = await world.must('download os stick --key os.pub --remote lacking')
+    expect(warnings(downloaded)).toEqual([expect.stringMatching(/patch bafkr4i\w+ is not copied: .*; nodes take chunks in its place/)])
+    const synced = await world.must(`sync os --path stick --key os.pub --slot-a a --slot-b b --esp esp --booted a --prefer bytes --json`)
+    expect(synced.json.plan[1]).toMatchObject({ how: 'chunks' })
+    expect(warnings(synced)).toEqual([expect.stringContaining('no patch of /squashfs is used')])
+    expect(world.wrong('r2')).toBeUndefined()
+    world.remove('stick')
+  })
+
   test('from a downloaded folder, which has the patches too', async () => {
     await world.must(`download os stick --key os.pub --remote ${server.url}`)
     const synced = await world.must(`sync os --path stick --key os.pub --slot-a a --slot-b b --esp esp --booted a --prefer bytes --json`)
     expect(synced.json.plan[1]).toMatchObject({ how: 'patch' })
     expect(world.wrong('r2')).toBeUndefined()
   })
+})
+
+test('--prefer chunks takes no patch, and does not ask for one', async () => {
+  const synced = await sync('--prefer chunks --json')
+  expect(synced.json.plan[1]).toMatchObject({ how: 'chunks' })
+  expect(warnings(synced)).toEqual([])
+  expect(fetched(patch.cid)).toBe(0)
+  expect(world.wrong('r2')).toBeUndefined()
 })
 
 test('--prefer other is usage', async () => {
@@ -156,10 +188,10 @@ test('what is remembered of the line decides: a slow one makes the patch the qui
   // a memory is believed as long as answers take as long as they did
   const far = await serveRepository(world, (_, honest) => ({ ...honest, delay: 50 }))
   try {
-    const synced = async (bandwidth: number) => {
+    const synced = async (bandwidth: number, words = '') => {
       world.fresh()
       world.write('store/links.json', JSON.stringify({ psyblob: 'links/1', links: { [far.url]: { roundTrip: 60, bandwidth } } }))
-      return (await world.must(`sync os ${world.node(far.url)} --booted a --json`)).json.plan[1]
+      return (await world.must(`sync os ${world.node(far.url)} --booted a --json ${words}`)).json.plan[1]
     }
     // a patch that no machine applies sooner is not even asked for
     expect(await synced(100_000_000)).toMatchObject({ how: 'chunks', ways: [{ how: 'chunks' }, { how: 'whole' }] })
@@ -168,6 +200,11 @@ test('what is remembered of the line decides: a slow one makes the patch the qui
     expect({ how, ways }).toMatchObject({ how: 'patch', ways: [{ how: 'patch' }, { how: 'chunks' }, { how: 'whole' }] })
     expect(ways[0].seconds).toBeLessThan(ways[1].seconds)
     expect(world.wrong('r2')).toBeUndefined()
+    // what a dry run says is what comes
+    for (const bandwidth of [50_000, 150_000, 400_000, 1_000_000]) {
+      const dry = await synced(bandwidth, '--dry-run')
+      expect((await synced(bandwidth)).how, `${bandwidth} bytes a second`).toBe(dry.how)
+    }
   } finally {
     await far.close()
   }

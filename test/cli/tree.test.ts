@@ -301,8 +301,10 @@ test('status says what is installed where, and why says why', async () => {
 
 test('--prefer is for images in slots', async () => {
   const before = world.tree('root')
-  const outcome = await world.psyblob('sync base --root root --prefer bytes')
-  expect(outcome).toMatchObject({ code: 2, stderr: expect.stringMatching(/base is not for slots\n {2}hint: leave --prefer out/) })
+  for (const command of ['sync', 'apply']) {
+    const outcome = await world.psyblob(`${command} base --root root --prefer bytes`)
+    expect(outcome).toMatchObject({ code: 2, stderr: expect.stringMatching(/base is not for slots\n {2}hint: leave --prefer out/) })
+  }
   expect(world.tree('root')).toEqual(before)
 })
 
