@@ -101,7 +101,7 @@ async function applyFile(options: ApplyPatchOptions): Promise<void> {
     throw new PsyblobError('malformed', 'it is a patch of other blobs')
   const work = new PatchWork(options, parsed.groups)
   const setting = { old: { path: patch.old, size: parsed.old.size }, packing: parsed.packing, codecs: parsed.codecs, patch: part }
-  const late = AbortSignal.timeout(1000 * Math.max(leastTime, mostTimes * patch.seconds))
+  const late = AbortSignal.timeout(Math.ceil(1000 * Math.max(leastTime, mostTimes * patch.seconds)))
   const failures: string[] = []
   const alone = (group: PatchGroup) => isAlone(group, parsed.codecs)
   const shared = work.groups.filter((group) => !alone(group))
