@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { Option } from 'clipanion'
 import { isPsyblobError, PsyblobError, visible } from '../core/mod.ts'
 import { type Artifact, type BuildContext, openRun, requirePrograms, workBeside } from '../images/mod.ts'
-import { encoderOf } from '../store/mod.ts'
+import { codecText, encoderOf } from '../store/mod.ts'
 import { BaseCommand } from './command.ts'
 import { bytesText } from './ui/sizes.ts'
 
@@ -46,7 +46,7 @@ export abstract class BuildCommand extends BaseCommand {
       return undefined
     })
     if (found === undefined) return {}
-    return { encoder: found.codec === undefined ? null : `${found.codec.name}, level ${found.codec.level}` }
+    return { encoder: found.codec === undefined ? null : codecText(found.codec) }
   }
 
   #cacheFolder(): string {

@@ -143,6 +143,11 @@ export function encodersFor(
   })
 }
 
+/** For people. */
+export function codecText({ name, level }: PatchCodec): string {
+  return name.startsWith('xz-') ? `${name}, dictionary of ${2 ** (level - 10)} KiB` : `${name}, level ${level}`
+}
+
 /** Whether one thread of it takes as much memory as two of others. */
 export function isHeavy({ name, level }: PatchCodec): boolean {
   return level > (encoders.find((encoder) => encoder.name === name)?.heavyAbove ?? 0)
