@@ -1,26 +1,20 @@
 // One LZ4 block as LZ4_compress_HC of liblz4 1.9.4 makes it at levels 3 to 9, bit for bit: what it packed can be kept unpacked, and be made again.
 // Every decision here is that library's: which places are looked at, in which order, and which of two matches gives way. Change none of them.
 import { PsyblobError } from './errors.ts'
+import { Lz4Writer, lastLiterals, leastMatch, reach, type Sequence, tail } from './lz4-writer.ts'
 
-/** Bytes of a match, at least; and the most that a token says without bytes of its own. */
-const leastMatch = 4
+/** The most that a token says of a match without bytes of its own. */
 const shortMatch = 18
 
-/** No match begins after the first of the last 12 bytes, none reaches into the last 5, and 12 bytes or fewer have none at all. */
-const tail = 12
-const lastLiterals = 5
-
-/** How far back an offset goes. */
-const reach = 65535
 const hashBits = 15
 
-type Match = { readonly at: number; readonly length: number; readonly offset: number }
+type Match = Sequence & { readonly length: number }
 
 /** The bytes of one block, at most 0x7e000000, as one: 0.4 % and 16 bytes longer at worst. Throws `unsupported` for a level that is none of 3 to 9. */
 export function packLz4Hc(bytes: Uint8Array, level: number): Uint8Array {
   if (!Number.isInteger(level) || level < 3 || level > 9)
     throw new PsyblobError('unsupported', `lz4 hc: expected a level of 3 to 9, got ${level}`)
-  const writer = new Writer(bytes)
+  const writer = new Lz4Writer(bytes)
   if (bytes.length > tail) parse(bytes, new Finder(bytes, 1 << (level - 1), level === 9), writer)
   return writer.finish()
 }
@@ -34,7 +28,7 @@ const later = (match: Match, by: number): Match => ({ at: match.at + by, length:
  * A match is written only when a look from near its end finds none that is longer. So up to three overlap at a time, each longer than the one
  * before and none beginning before it, and what the first of them gets depends on where the others begin.
  */
-function parse(bytes: Uint8Array, finder: Finder, writer: Writer): void {
+function parse(bytes: Uint8Array, finder: Finder, writer: Lz4Writer): void {
   const last = bytes.length - tail
   /** From near the end of `match`: a longer one that begins no earlier. */
   const longer = (match: Match, before: number): Match | undefined =>
@@ -196,53 +190,5 @@ class Finder {
     while (at > least + 3 && view.getInt32(at - 4, true) === view.getInt32(at - 4 - apart, true)) at -= 4
     while (at > least && view.getUint8(at - 1) === view.getUint8(at - 1 - apart)) at--
     return at
-  }
-}
-
-/** Literals up to a match, and that match: a sequence. */
-class Writer {
-  readonly #bytes: Uint8Array
-  readonly #out: Uint8Array
-  #from = 0
-  #to = 0
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
-    this.#out = new Uint8Array(bytes.length + Math.floor(bytes.length / 255) + 16)
-  }
-
-  /** The first `length` bytes of a match, and what has come before it. */
-  write({ at, offset }: Match, length: number): void {
-    const out = this.#out
-    const more = length - leastMatch
-    this.#literals(at, Math.min(more, 15))
-    out[this.#to++] = offset
-    out[this.#to++] = offset >> 8
-    if (more >= 15) this.#length(more - 15)
-    this.#from = at + length
-  }
-
-  finish(): Uint8Array {
-    this.#literals(this.#bytes.length, 0)
-    return this.#out.slice(0, this.#to)
-  }
-
-  /** A token and all bytes up to `end`. */
-  #literals(end: number, match: number): void {
-    const bytes = this.#bytes
-    const out = this.#out
-    const from = this.#from
-    const length = end - from
-    out[this.#to++] = (Math.min(length, 15) << 4) | match
-    if (length >= 15) this.#length(length - 15)
-    const to = this.#to
-    if (length > 48) out.set(bytes.subarray(from, end), to)
-    else for (let byte = 0; byte < length; byte++) out[to + byte] = bytes[from + byte] as number
-    this.#to = to + length
-  }
-
-  #length(rest: number): void {
-    for (; rest >= 255; rest -= 255) this.#out[this.#to++] = 255
-    this.#out[this.#to++] = rest
   }
 }

@@ -28,6 +28,7 @@ export { indexLevels, indexPages, pagedAbove } from './index-pages.ts'
 export { checkShape, parsedBy, parseJson, recordOf } from './json.ts'
 export { limits } from './limits.ts'
 export { unpackLz4 } from './lz4.ts'
+export { packLz4Fast } from './lz4-fast.ts'
 export { packLz4Hc } from './lz4-hc.ts'
 export { comparePaths, formatManifest, type Manifest, type ManifestContent, parseManifest, sameContent } from './manifest.ts'
 export {

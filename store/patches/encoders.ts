@@ -1,5 +1,5 @@
 // The encoders that psyblob can make bytes with again, each pinned to one version of one package: its output is part of what it is (spec/patch.md 6).
-import { type PatchCodec, PsyblobError, packLz4Hc, type SourcePacking, type SquashfsOptions } from '../../core/mod.ts'
+import { type PatchCodec, PsyblobError, packLz4Fast, packLz4Hc, type SourcePacking, type SquashfsOptions } from '../../core/mod.ts'
 import { type XzFilter, xzEncoder } from '../liblzma.ts'
 
 /** Encodes a piece. Equal bytes in, equal bytes out, on every machine. */
@@ -98,6 +98,18 @@ const lz4: Encoder = {
   load: async (level) => (bytes) => packLz4Hc(bytes, level),
 }
 
+/** What mksquashfs packs by without -Xhc, and `lz4 -1`. */
+const lz4Fast: Encoder = {
+  name: 'lz4-1.9.4',
+  packing: 'lz4',
+  levels: [1, 1],
+  traps: {},
+  usual: 1,
+  heavyAbove: 1,
+  fastest: () => 300_000_000,
+  load: async () => packLz4Fast,
+}
+
 /** As mksquashfs calls it, for each block: liblzma has made the same since 5.2 at least. A level is the binary logarithm of the dictionary. */
 function xz(filter: XzFilter | undefined): Encoder {
   const name = 'xz-5.8.2'
@@ -127,6 +139,7 @@ const encoders: readonly Encoder[] = [
   ),
   zlib,
   lz4,
+  lz4Fast,
   xz(undefined),
   xz('x86'),
 ]

@@ -12,6 +12,7 @@ test.each([
   ['zstd-1.5.5', '-comp zstd'],
   ['zstd-1.5.5', '-comp zstd -Xcompression-level 12 -b 64K'],
   ['zlib-1.2.13', '-comp gzip'],
+  ['lz4-1.9.4', '-comp lz4'],
   ['xz-5.8.2', '-comp xz'],
   ['xz-5.8.2-x86', '-comp xz -Xbcj x86 -no-fragments'],
 ])(

@@ -2,13 +2,18 @@ import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { unpackLz4 } from '../../core/lz4.ts'
+import { packLz4Fast } from '../../core/lz4-fast.ts'
 import { packLz4Hc } from '../../core/lz4-hc.ts'
 import { noise } from '../cli/world.ts'
 
 const blockLength = 8 * 1024 * 1024
 const levels = [3, 4, 5, 6, 7, 8, 9]
+/** With the level at which the program does without a chain of places. */
+const all = [1, ...levels]
 
-/** What the program makes of it: the blocks of its legacy frame, each of which LZ4_compress_HC has made. */
+const pack = (bytes: Uint8Array, level: number) => (level === 1 ? packLz4Fast(bytes) : packLz4Hc(bytes, level))
+
+/** What the program makes of it: the blocks of its legacy frame, each of which LZ4_compress_HC has made, or LZ4_compress_default. */
 function blocksOf(bytes: Uint8Array, level: number): readonly Buffer[] {
   const frame = execFileSync('lz4', ['-l', `-${level}`, '-c'], { input: bytes, maxBuffer: 64 * 1024 * 1024 })
   expect(frame.readUInt32LE(0)).toBe(0x184c2102)
@@ -27,7 +32,7 @@ function expectExact(bytes: Uint8Array, level: number): void {
   expect(blocks.length).toBe(Math.ceil(bytes.length / blockLength))
   for (const [number, block] of blocks.entries()) {
     const part = bytes.subarray(number * blockLength, (number + 1) * blockLength)
-    expect(Buffer.compare(packLz4Hc(part, level), block)).toBe(0)
+    expect(Buffer.compare(pack(part, level), block)).toBe(0)
     expect(Buffer.compare(unpackLz4(block, part.length), part)).toBe(0)
   }
 }
@@ -68,7 +73,7 @@ function prose(length: number): Buffer {
 }
 
 describe('an lz4 block', () => {
-  it.each(levels)('is made bit for bit as liblz4 makes it at level %i, whatever is in it', (level) => {
+  it.each(all)('is made bit for bit as liblz4 makes it at level %i, whatever is in it', (level) => {
     fc.assert(
       fc.property(texts, (bytes) => expectExact(bytes, level)),
       { numRuns: 20 },
@@ -77,7 +82,7 @@ describe('an lz4 block', () => {
       expectExact(bytes, level)
   })
 
-  it.each(levels)('is exact at level %i for few bytes, of which the last are never a match', (level) => {
+  it.each(all)('is exact at level %i for few bytes, of which the last are never a match', (level) => {
     for (const length of [1, 4, 5, 11, 12, 13, 14, 17, 18, 19, 20, 32])
       for (const bytes of [Buffer.alloc(length), symbols(length, 2)]) expectExact(bytes, level)
   })
@@ -85,7 +90,8 @@ describe('an lz4 block', () => {
   it.each([1, 2, 3, 4, 7])(
     'is exact for bytes that repeat after %i, where the lengths of matches get a byte more and offsets end',
     (period) => {
-      for (const length of [273, 274, 275, 528, 529, 530, 65_535, 65_536, 65_537, 65_548, 65_549]) expectExact(periodic(length, period), 9)
+      for (const length of [273, 274, 275, 528, 529, 530, 65_535, 65_536, 65_537, 65_546, 65_547, 65_548, 65_549])
+        for (const level of [1, 9]) expectExact(periodic(length, period), level)
     },
   )
 
@@ -93,7 +99,7 @@ describe('an lz4 block', () => {
     for (const apart of [65_534, 65_535, 65_536]) {
       const bytes = Buffer.from(noise('apart', apart + 2000))
       bytes.copy(bytes, apart, 0, 1000)
-      for (const level of levels) expectExact(bytes, level)
+      for (const level of all) expectExact(bytes, level)
       expect(packLz4Hc(bytes, 9).length < bytes.length).toBe(apart <= 65_535)
     }
   })
@@ -118,6 +124,7 @@ describe('an lz4 block', () => {
     bytes.set(prose(100_000), 3_000_000)
     bytes.set(runs(370_000), blockLength - 300_000)
     expectExact(bytes, 9)
+    expectExact(bytes, 1)
     expectExact(bytes.subarray(0, blockLength), 3)
   })
 
@@ -132,8 +139,8 @@ describe('an lz4 block', () => {
 
   it('of any bytes unpacks to them, and to no more than was asked for', () => {
     fc.assert(
-      fc.property(texts, fc.constantFrom(...levels), (bytes, level) => {
-        const block = packLz4Hc(bytes, level)
+      fc.property(texts, fc.constantFrom(...all), (bytes, level) => {
+        const block = pack(bytes, level)
         expect(block.length).toBeLessThanOrEqual(bytes.length + bytes.length / 255 + 16)
         expect(Buffer.compare(unpackLz4(block, bytes.length), bytes)).toBe(0)
         expect(Buffer.compare(unpackLz4(block, bytes.length + 1000), bytes)).toBe(0)
