@@ -200,11 +200,15 @@ test('what is remembered of the line decides: a slow one makes the patch the qui
     expect({ how, ways }).toMatchObject({ how: 'patch', ways: [{ how: 'patch' }, { how: 'chunks' }, { how: 'whole' }] })
     expect(ways[0].seconds).toBeLessThan(ways[1].seconds)
     expect(world.wrong('r2')).toBeUndefined()
-    // what a dry run says is what comes
-    for (const bandwidth of [50_000, 150_000, 400_000, 1_000_000]) {
+    // what a dry run says is what comes, but where the ways are near each other: what this machine does is measured anew
+    let clear = 0
+    for (const bandwidth of [20_000, 50_000, 400_000, 4_000_000, 20_000_000]) {
       const dry = await synced(bandwidth, '--dry-run')
+      if (dry.ways[1].seconds < 3 * dry.ways[0].seconds) continue
+      clear++
       expect((await synced(bandwidth)).how, `${bandwidth} bytes a second`).toBe(dry.how)
     }
+    expect(clear).toBeGreaterThan(1)
   } finally {
     await far.close()
   }
