@@ -27,6 +27,8 @@ const nameHead = 12
 const nameEntry = 8
 const fragmentEntry = 16
 const exportEntry = 8
+/** The farthest place that anything may begin at: sums with it stay far from 2^53. */
+const farthest = 2 ** 51
 
 /** Takes out of `text` what follows from other fields, in place. Throws `malformed` when it is not as mksquashfs writes it. */
 export function reduceTables(text: Uint8Array, sections: TableSections, stored: StoredBlocks): void {
@@ -59,6 +61,8 @@ class Tables {
     const behind = inodes + names + fragments
     if (behind > text.length || (exported > 0 && (exportAt < behind || exportAt + exported > text.length)))
       throw refused('tables that are longer than all of it')
+    if (exported === 0 && exportAt > 0) throw refused('an export table that is none and begins somewhere')
+    if (fragments % fragmentEntry > 0 || exported % exportEntry > 0) throw refused('a part of an entry')
     if (sections.blockSize < 4096) throw refused('blocks that are too small')
     this.#view = new DataView(text.buffer, text.byteOffset, text.byteLength)
     this.#sections = sections
@@ -130,7 +134,7 @@ class Tables {
     const other = BigInt.asIntN(64, this.#restores ? value + BigInt(expected) : value - BigInt(expected))
     this.#view.setBigInt64(at, other, true)
     const start = Number(this.#restores ? other : value)
-    if (start < 0 || start > Number.MAX_SAFE_INTEGER / 4) throw refused('a file that begins outside')
+    if (start < 0 || start > farthest) throw refused('a file that begins outside')
     return start
   }
 
@@ -194,14 +198,14 @@ class Tables {
   #walkFragments(): void {
     const { inodes, names, fragments } = this.#sections
     let end = 0
-    for (let at = inodes + names; at + fragmentEntry <= inodes + names + fragments; at += fragmentEntry)
+    for (let at = inodes + names; at < inodes + names + fragments; at += fragmentEntry)
       end = this.#largeStart(at, end) + (this.#view.getUint32(at + 8, true) & 0xffffff)
   }
 
   #walkExport(): void {
     const view = this.#view
     const { exportAt, exported } = this.#sections
-    for (let entry = 0; entry < Math.floor(exported / exportEntry); entry++) {
+    for (let entry = 0; entry < exported / exportEntry; entry++) {
       const place = this.#places.get(entry + 1) ?? 0
       const at = exportAt + exportEntry * entry
       // the block in the upper 48 bits, the offset in the lower 16
