@@ -3,6 +3,9 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { limits } from '../../core/mod.ts'
+import { refusal } from '../fixtures/repository.ts'
+import { appliedPatch } from './applied-patch.ts'
+import type { PatchVector } from './patch-vector.ts'
 import { patchVectors } from './patch-vectors.ts'
 
 const folder = join(import.meta.dirname, '../../spec/vectors/patch')
@@ -17,6 +20,21 @@ test('the vectors of patches are those that are made here, each a patch of its o
   }
   expect(await readdir(folder).then((names) => names.sort())).toEqual(vectors.map(([name]) => `${name}.json`).sort())
   for (const [name, vector] of vectors) expect(JSON.parse(await readFile(join(folder, `${name}.json`), 'utf8'))).toEqual(vector)
+})
+
+test.each([
+  ['codec-zstd-1.5.7', 'zstd-1.5.5', 19],
+  ['codec-zstd-1.5.7', 'zstd-1.5.7', 15],
+  ['codec-zlib-1.2.13', 'zlib-1.2.13', 6],
+  ['codec-xz-5.8.2', 'xz-5.8.2', 13],
+  ['codec-xz-5.8.2-x86', 'xz-5.8.2', 17],
+  ['codec-lz4hc-1.9.4', 'lz4hc-1.9.4', 4],
+])('the vector %s is refused when its encoder is taken for %s of level %i', async (name, encoder, level) => {
+  const vector = (await patchVectors())[name] as PatchVector
+  const patch = Buffer.from(vector.patch, 'hex')
+  patch.fill(0, 120, 148).write(encoder, 120)
+  patch.writeUInt32LE(level, 148)
+  expect(await refusal(appliedPatch(Buffer.from(vector.old, 'hex'), patch))).toMatch(/^(malformed|corrupt): /)
 })
 
 test('the worked example of patch.md is the vector of that name, every byte of it', async () => {
