@@ -1,4 +1,5 @@
 // liblzma 5.8.2 as WebAssembly: it makes .xz streams byte for byte as mksquashfs does, and undoes them within limits. Of the package nothing else is loaded.
+import { PsyblobError } from '../core/mod.ts'
 import { liblzmaWasm } from './liblzma-wasm.ts'
 
 /** A filter before LZMA2 that makes machine code smaller. */
@@ -104,7 +105,7 @@ function encode(lzma: Liblzma, bytes: Uint8Array, { dictionary, filter }: Encode
   })
 }
 
-/** Undoes an .xz stream that becomes at most `limit` bytes; its check is checked. Throws for any other. */
+/** Undoes what is one .xz stream and becomes at most `limit` bytes; its check is checked. Throws for any other. */
 export async function xzDecoder(): Promise<(bytes: Uint8Array, limit: number) => Uint8Array> {
   const lzma = await liblzma()
   return (bytes, limit) => {
@@ -114,6 +115,8 @@ export async function xzDecoder(): Promise<(bytes: Uint8Array, limit: number) =>
       view(lzma).setBigUint64(memory, BigInt(decoderMemory), true)
       const result = lzma._lzma_stream_buffer_decode(memory, 0, 0, input, read, bytes.length, output, written, limit)
       if (result !== ok) throw new Error(`liblzma cannot decode: ${result}`)
+      const behind = bytes.length - view(lzma).getUint32(read, true)
+      if (behind > 0) throw new PsyblobError('malformed', `${behind} bytes behind the end of a stream`)
       return lzma.HEAPU8.slice(output, output + view(lzma).getUint32(written, true))
     })
   }

@@ -3,15 +3,16 @@ import { inflateSync } from 'node:zlib'
 import { type Compressor, type Decompress, unpackLz4 } from '../core/mod.ts'
 import { xzDecoder } from './liblzma.ts'
 import { decompressLzo } from './lzo.ts'
+import { undoWhole } from './zlib.ts'
 
 /** No metadata block is longer once decompressed. */
 const metadataLimit = 8192
 
-/** Undoes a block that becomes at most `limit` bytes. Throws for any other. */
+/** Undoes a block that is one stream and becomes at most `limit` bytes. Throws for any other. */
 export type Unpack = (bytes: Uint8Array, limit: number) => Uint8Array
 
 const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
-  gzip: async () => (bytes, limit) => inflateSync(bytes, { maxOutputLength: limit }),
+  gzip: async () => (bytes, limit) => undoWhole(inflateSync, bytes, limit),
   lzo: async () => decompressLzo,
   lz4: async () => unpackLz4,
   zstd: async () => {

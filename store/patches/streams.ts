@@ -1,6 +1,7 @@
 // The streams of a group, packed as small as this machine can and unpacked within their limits (spec/patch.md 5).
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
 import { type PatchStream, PsyblobError, readXz, type StreamPacking } from '../../core/mod.ts'
+import { undoWhole } from '../zlib.ts'
 
 /** Makes an .xz stream with a dictionary of at most 16 MiB; undefined when this machine cannot. */
 export type CompressStream = (bytes: Uint8Array) => Promise<Uint8Array | undefined>
@@ -32,7 +33,7 @@ export function unpackStream(bytes: Uint8Array, { packing, raw }: Pick<PatchStre
 
 function unbrotli(bytes: Uint8Array, raw: number): Uint8Array {
   try {
-    return brotliDecompressSync(bytes, { maxOutputLength: Math.max(1, raw) })
+    return undoWhole(brotliDecompressSync, bytes, Math.max(1, raw))
   } catch (cause) {
     throw new PsyblobError('malformed', 'a stream of the patch cannot be unpacked', { cause })
   }

@@ -14,15 +14,16 @@ type Encoded = {
   readonly pieces: readonly { readonly bytes: Uint8Array; readonly codec: number; readonly isMetadata?: boolean }[]
   /** Nothing of the old blob is copied. */
   readonly isBare?: boolean
-  /** How many bytes more the source is said to become. */
+  /** What lies behind the source, and how many bytes more it is said to become. */
+  readonly behind?: Uint8Array
   readonly more?: number
 }
 
 /** One unit of one packed source, which lies between a head and a tail: the bytes of the source changed, then new ones. */
-async function encoded(what: string, { packing, codecs, was, pieces, isBare = false, more = 0 }: Encoded): Promise<PatchVector> {
+async function encoded(what: string, { packing, codecs, was, pieces, isBare = false, ...bent }: Encoded): Promise<PatchVector> {
   const encode = await Promise.all(codecs.map(({ name, level }) => loadEncoder(name, level)))
   const encodedBy = (codec: number, bytes: Uint8Array) => encode[codec - 1]?.(bytes) ?? bytes
-  const stored = encodedBy(1, was)
+  const stored = joined(encodedBy(1, was), bent.behind ?? new Uint8Array(0))
   const is = joined(...pieces.map(({ bytes }) => bytes))
   const made = pieces.map(({ bytes, codec, isMetadata = false }) => {
     const packed = encodedBy(codec, bytes)
@@ -30,7 +31,7 @@ async function encoded(what: string, { packing, codecs, was, pieces, isBare = fa
   })
   const add = Math.min(was.length, is.length)
   const unit: Numbers = [
-    ...[step.unit, 0, 1, 1, [4] as const, stored.length, was.length + more],
+    ...[step.unit, 0, 1, 1, [4] as const, stored.length, was.length + (bent.more ?? 0)],
     ...[is.length, 1, add, is.length - add, [0] as const],
     ...pieces.flatMap(({ bytes, codec, isMetadata }) => [isMetadata ? step.emitMetadata : step.emit, codec, bytes.length]),
   ]
@@ -86,6 +87,7 @@ export async function encodedOnes(): Promise<Readonly<Record<string, PatchVector
   const far = joined(figures(1, 2500), figures(2, 2000), figures(1, 800))
   const xz = one('xz', 'xz-5.8.2', 12, far)
   const zlib = one('gzip', 'zlib-1.2.13', 9, figures(3, 3000))
+  const behind = Uint8Array.of(0)
   return {
     zstd: await encoded('a packed source, and a piece that zstd 1.5.5 makes at level 15', { ...zstd, pieces: [piece] }),
     'zstd-metadata': await encoded('the same as a block of metadata', {
@@ -117,5 +119,7 @@ export async function encodedOnes(): Promise<Readonly<Record<string, PatchVector
     'source-size': refused(
       await encoded('a source that becomes fewer bytes than it says', { ...zstd, pieces: [piece], isBare: true, more: 1 }),
     ),
+    'source-more-zlib': refused(await encoded('a source with a byte behind its zlib stream', { ...zlib, behind })),
+    'source-more-xz': refused(await encoded('a source with a byte behind its .xz stream', { ...xz, behind })),
   }
 }

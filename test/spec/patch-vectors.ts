@@ -175,8 +175,10 @@ function plainOnes(): Readonly<Record<string, PatchVector>> {
     ),
     'brotli-shorter': refused(bent('brotli that becomes a byte less', br, (patch) => void patch.writeUInt32LE(twice.length + 1, 120 + 24))),
     'brotli-longer': refused(bent('brotli that becomes a byte more', br, (patch) => void patch.writeUInt32LE(twice.length - 1, 120 + 24))),
+    'brotli-more': refused({ ...packed('brotli', 1, `${brotli}00`), what: 'a byte behind the brotli' }),
     'brotli-damaged': refused(bent('damaged brotli', br, (patch) => void patch.fill(255, patch.length - 20))),
     'xz-longer': refused(bent('.xz that becomes a byte more', lzma, (patch) => void patch.writeUInt32LE(twice.length - 1, 120 + 24))),
+    'xz-more': refused({ ...packed('xz', 2, `${xz}00000000`), what: 'four zeros behind the .xz' }),
     'xz-damaged': refused(bent('.xz without its last byte', lzma, (patch) => void patch.writeUInt8(0, patch.length - 1))),
 
     step: refused(group('a step that has no number', next4, [5], new4)),

@@ -56,6 +56,13 @@ describe('a codec', () => {
     expect(outcome(await codec(compressor), packed.subarray(0, 16_384))).toBe(0)
   })
 
+  test.each(Object.keys(packers) as Compressor[])('of %s refuses what has something behind its end', async (compressor) => {
+    const decompress = await codec(compressor)
+    const packed = packers[compressor]?.(text) ?? new Uint8Array(0)
+    for (const behind of [Buffer.alloc(1), Buffer.alloc(4), Buffer.from(packed)])
+      expect(outcome(decompress, Buffer.concat([packed, behind]))).toBe(0)
+  })
+
   test('of lzma believes no size above 8 KiB, and no stream without one', async () => {
     const decompress = await codec('lzma')
     const packed = Uint8Array.from(lzma.compressSync(Buffer.alloc(100_000)))
