@@ -42,6 +42,8 @@ const four = (...sources: Numbers): Numbers => [step.unit, 0, ...sources, 4, 1, 
 const four0 = { differences: Uint8Array.of(4, 0), made: 4 }
 const new4 = { inserted: text('next'), made: 4 }
 const next4 = text('next')
+/** A unit of two changes of two new bytes each beside eight of a source, up to the seek of the second. */
+const twoNew = (seek: readonly [number]): Numbers => [step.unit, 0, 1, 0, [0], 8, 4, 2, 0, 2, seek, 0, 2]
 const far = 2 ** 53 - 1
 
 function plainOnes(): Readonly<Record<string, PatchVector>> {
@@ -106,6 +108,12 @@ function plainOnes(): Readonly<Record<string, PatchVector>> {
       text('cdXab'),
       [...[step.unit, 0, 1, 0, [0] as const, 26, 5, 3, 0, 0, [2] as const, 2, 1, [-4] as const, 2, 0, [0] as const], ...[step.emit, 0, 5]],
       { differences: Uint8Array.of(4, 0), inserted: text('X'), made: 5 },
+    ),
+    'unit-end': group(
+      'a change at the end of the sources that adds nothing, and a last one that leads anywhere',
+      next4,
+      [...twoNew([8]), [-(2 ** 52)], step.emit, 0, 4],
+      new4,
     ),
     'unit-wrap': group(
       'a difference is a byte: 97 and 250 are 91',
@@ -247,6 +255,10 @@ function plainOnes(): Readonly<Record<string, PatchVector>> {
         [step.unit, 0, 1, 0, [0], 8, 4, 2, 0, 0, [5], 4, 0, [0], step.emit, 0, 4],
         four0,
       ),
+    ),
+    'change-nowhere': refused(group('a change before the sources that adds nothing', next4, [...twoNew([-1]), [0], step.emit, 0, 4], new4)),
+    'change-nowhere-behind': refused(
+      group('a change behind the end of the sources that adds nothing', next4, [...twoNew([9]), [0], step.emit, 0, 4], new4),
     ),
     'differences-left': refused(
       group('differences that are left over', text('abcd'), four(1, 0, [0], 4), { ...four0, differences: Uint8Array.of(5, 0) }),
