@@ -60,9 +60,10 @@ export class PatchWorld extends World {
     return this
   }
 
-  /** Both releases, and what a node has that installed the first one: `fresh` gives it back. */
+  /** Both releases, and what a node has that installed the first one: `fresh` gives it back. The repository of the first is `first`. */
   async withBoth(programs?: number, packing?: string): Promise<this> {
     await this.withFirst(packing)
+    this.copy('repo', 'first')
     await this.must(`sync os ${this.node()}`)
     this.update(1, programs)
     this.pack('r2', packing)
