@@ -6,7 +6,7 @@ import { type Asked, type Bend, type BentServer, bentServer } from '../fixtures/
 import { type Outcome, World } from './world.ts'
 
 /** Machine code, `length` bytes of it: a part of the program that runs us. */
-function machineCode(at: number, length: number): Buffer {
+export function machineCode(at: number, length: number): Buffer {
   const bytes = Buffer.alloc(length)
   const file = openSync(process.execPath, 'r')
   if (readSync(file, bytes, 0, length, at) !== length) throw new Error(`${process.execPath} is shorter than ${at + length} bytes`)
