@@ -116,6 +116,7 @@ export async function encodedOnes(): Promise<Readonly<Record<string, PatchVector
       },
     ),
     'codec-lz4hc-1.9.4': await encoded('a block that lz4 makes at level 9', one('lz4', 'lz4hc-1.9.4', 9, figures(7, 3000))),
+    'codec-lz4-1.9.4': await encoded('a block that lz4 makes at level 1', one('lz4', 'lz4-1.9.4', 1, figures(8, 3000))),
     'source-size': refused(
       await encoded('a source that becomes fewer bytes than it says', { ...zstd, pieces: [piece], isBare: true, more: 1 }),
     ),
