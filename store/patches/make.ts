@@ -164,7 +164,8 @@ async function packGroup(group: GroupOutline, { threads, options }: GroupWork): 
   if (made.did !== 'make') return undefined
   const { control, differences, inserted } = made.streams
   const streams: PackedGroup['streams'][number][] = []
-  for (const bytes of [control, differences, inserted]) streams.push({ ...(await packStream(bytes, options.compress)), raw: bytes.length })
+  for (const bytes of [control, differences, inserted])
+    streams.push({ ...(await packStream(bytes, options.compress, options.signal)), raw: bytes.length })
   return { made: made.made, streams }
 }
 

@@ -1,5 +1,6 @@
 // The streams of a group, packed as small as this machine can and unpacked within their limits (spec/patch.md 5).
-import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
+import { addAbortSignal } from 'node:stream'
+import { brotliDecompressSync, constants, createBrotliCompress } from 'node:zlib'
 import { type PatchStream, PsyblobError, readXz, type StreamPacking } from '../../core/mod.ts'
 import { undoWhole } from '../zlib.ts'
 
@@ -10,18 +11,40 @@ export type PackedStream = { readonly packing: StreamPacking; readonly bytes: Ui
 
 /** Brotli takes four times as long as xz for the same size: it is tried where that is nothing, and where there is no xz. */
 const brotliWorthIt = 1024 * 1024
+/** What it is given at once: a process that is to end waits for that much. */
+const brotliSlice = 256 * 1024
 
-export async function packStream(bytes: Uint8Array, compress: CompressStream | undefined): Promise<PackedStream> {
+/** The smallest of the packings. An interruption ends it at once. */
+export async function packStream(bytes: Uint8Array, compress: CompressStream | undefined, signal?: AbortSignal): Promise<PackedStream> {
   const xz = bytes.length === 0 ? undefined : await compress?.(bytes)
   const made: PackedStream[] = [{ packing: 'stored', bytes }]
   if (xz !== undefined) made.push({ packing: 'xz', bytes: xz })
-  if (bytes.length > 0 && (xz === undefined || bytes.length <= brotliWorthIt)) made.push({ packing: 'brotli', bytes: brotli(bytes) })
+  if (bytes.length > 0 && (xz === undefined || bytes.length <= brotliWorthIt))
+    made.push({ packing: 'brotli', bytes: await brotli(bytes, signal) })
   return made.reduce((least, one) => (one.bytes.length < least.bytes.length ? one : least))
 }
 
-function brotli(bytes: Uint8Array): Uint8Array {
+let turn: Promise<unknown> = Promise.resolve()
+
+/** Beside the main thread, and one at a time: 16 MiB take a minute and 280 MiB of memory. */
+function brotli(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const packed = turn.then(() => brotliNow(bytes, signal))
+  turn = packed.catch(() => undefined)
+  return packed
+}
+
+async function brotliNow(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  signal?.throwIfAborted()
   const { BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants
-  return brotliCompressSync(bytes, { params: { [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: bytes.length } })
+  const stream = createBrotliCompress({ params: { [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: bytes.length } })
+  if (signal !== undefined) addAbortSignal(signal, stream)
+  // slices come out as the whole does, as long as the last one ends the stream and is not empty
+  let at = 0
+  for (; at + brotliSlice < bytes.length; at += brotliSlice) stream.write(bytes.subarray(at, at + brotliSlice))
+  stream.end(bytes.subarray(at))
+  const pieces: Uint8Array[] = []
+  for await (const piece of stream) pieces.push(piece as Uint8Array)
+  return Buffer.concat(pieces)
 }
 
 /** Exactly as many bytes as the head of the patch says. Throws `malformed`. */
