@@ -1,43 +1,13 @@
 // The patches of a release: for each image that changed, from what it was in the releases before (spec/patch.md 8).
 import { stat } from 'node:fs/promises'
-import {
-  type Bytes,
-  type ChunkIndex,
-  type CID,
-  cidOf,
-  documents,
-  type Entry,
-  type EntryBlob,
-  isPsyblobError,
-  limits,
-  type Manifest,
-  type PointedRelease,
-  parseChunkIndex,
-  type Report,
-} from '../../core/mod.ts'
-import type { Authority } from '../authority.ts'
-import { blake3 } from '../blake3.ts'
-import { publishedManifest } from '../published.ts'
+import { type ChunkIndex, type CID, type Entry, type EntryBlob, isPsyblobError, limits, parseChunkIndex } from '../../core/mod.ts'
 import type { RemoteWriter } from '../remote.ts'
-import { makePatch, type PatchSide, worthIt } from './make.ts'
-import type { CompressStream } from './streams.ts'
+import { type FormerOptions, formerReleases } from './former-releases.ts'
+import { worthIt } from './make.ts'
+import { type PatchEntry, type PatchPlace, storePatch } from './patch-blob.ts'
 
-/** A patch as a manifest names it. */
-export type PatchEntry = NonNullable<EntryBlob['patches']>[number]
-
-export type PatchOptions = {
-  readonly product: string
-  readonly remote: RemoteWriter
-  /** The release that the pointer names, verified. */
-  readonly current: Manifest
-  readonly pointed: PointedRelease
-  readonly authority: Authority
-  /** From how many releases before. */
-  readonly count: number
-  readonly compress: CompressStream | undefined
-  readonly report: Report
-  readonly signal?: AbortSignal | undefined
-}
+/** `count`: from how many releases before. */
+export type PatchOptions = FormerOptions & PatchPlace
 
 /** Smaller blobs are fetched sooner than a patch is applied. Bytes. */
 const patchedAbove = 256 * 1024
@@ -84,95 +54,51 @@ export async function patchRecords(records: readonly Entry[], options: PatchOpti
 
 /** Puts patches there again that the repository lost, where what they are made from is still there. Answers how many, and their bytes. */
 export async function restorePatches(
-  options: Pick<PatchOptions, 'remote' | 'current' | 'compress' | 'report' | 'signal'>,
+  place: PatchPlace & Pick<PatchOptions, 'current'>,
 ): Promise<{ readonly blobs: number; readonly bytes: number }> {
-  const { remote, current, report } = options
+  const { remote, current, report } = place
   const sum = { blobs: 0, bytes: 0 }
   for (const { path, bin } of current.records)
     for (const { from, cid, size } of bin?.patches ?? []) {
       if (bin === null || (await remote.has(cid, size, { hashed: true }))) continue
+      const tell = (why: string | undefined) =>
+        report({
+          type: 'warning',
+          text: `a patch of ${path} is lost and cannot be made again${why === undefined ? ' as it was' : ` (${why})`}: nodes fetch more in its place`,
+        })
+      const isWanted = async (patch: PatchEntry) => {
+        if (patch.cid !== cid) tell(undefined)
+        return patch.cid === cid
+      }
       const old = { cid: from, size: await sizeOf(remote.fileOf(from)) }
-      const made = await make({ path, old, next: bin }, options)
-      if (made !== undefined && cidOf(blake3().digest(made)) === cid) {
-        await remote.put(cid, once(made))
-        sum.blobs++
-        sum.bytes += size
-      } else
-        report({ type: 'warning', text: `a patch of ${path} is lost and cannot be made again as it was: nodes fetch more in its place` })
+      if ((await storePatch({ path, old, next: bin }, place, { isWanted, fail: tell })) === undefined) continue
+      sum.blobs++
+      sum.bytes += size
     }
   return sum
 }
 
-/** The releases before the new one, the newest first. The chain ends where one is not there any more. */
-async function formerReleases({ product, remote, current, pointed, authority, count, report }: PatchOptions): Promise<readonly Manifest[]> {
-  const formers = [current]
-  let serial = pointed.serial
-  for (let { previous } = current; formers.length < count && previous !== null; ) {
-    const before = await releaseBelow(remote, { product, serial, manifest: previous })
-    if (before === undefined) break
-    const manifest = await publishedManifest(remote, product, { pointed: before, authority, report })
-    if (manifest === undefined) break
-    formers.push(manifest)
-    serial = before.serial
-    previous = manifest.previous
-  }
-  return formers.slice(0, count)
-}
-
-/** Serials have gaps where a publish was cut short; a few of them are looked over. */
-const mostGaps = 16
-
-async function releaseBelow(
-  remote: RemoteWriter,
-  { product, serial, manifest }: { readonly product: string; readonly serial: number; readonly manifest: CID },
-): Promise<PointedRelease | undefined> {
-  for (let at = serial - 1; at > 0 && at >= serial - mostGaps; at--) {
-    const body = await remote.read(documents.manifest(product, at), { limit: limits.manifest })
-    if (body !== undefined && cidOf(blake3().digest(body)) === manifest) return { serial: at, manifest, size: body.length }
-  }
-  return undefined
-}
-
-type Change = { readonly path: string; readonly old: { readonly cid: CID; readonly size: number }; readonly next: EntryBlob }
+type BlobChange = { readonly path: string; readonly old: EntryBlob; readonly next: EntryBlob }
 
 /** The patch of one entry, if it is worth it. */
-async function patchOf(change: Change & { readonly old: EntryBlob }, options: PatchOptions): Promise<PatchEntry | undefined> {
+async function patchOf(change: BlobChange, options: PatchOptions): Promise<PatchEntry | undefined> {
   const { remote, report } = options
-  const bytes = await make(change, options)
-  if (bytes === undefined) return undefined
-  const chunks = await chunkBytes(remote, change)
-  if (bytes.length > worthIt * chunks) {
-    report({ type: 'trace', text: `no patch of ${change.path}: it would have ${bytes.length} bytes, the chunks have ${chunks}` })
-    return undefined
-  }
-  const cid = cidOf(blake3().digest(bytes))
-  await remote.put(cid, once(bytes))
-  return { from: change.old.cid, cid, size: bytes.length }
-}
-
-async function make(
-  { path, old, next }: Change,
-  { remote, compress, report, signal }: Pick<PatchOptions, 'remote' | 'compress' | 'report' | 'signal'>,
-): Promise<Uint8Array | undefined> {
-  const side = ({ cid, size }: Change['old']): PatchSide => ({ path: remote.fileOf(cid), cid, size })
-  // what is rotten there would be compared with itself
-  for (const { cid, size } of [old, next]) if (!(await remote.has(cid, size, { hashed: true }))) return undefined
-  let why: string | undefined
-  try {
-    const made = await makePatch({ old: side(old), next: side(next), name: path.slice(1), compress, report, signal })
-    if (made.bytes !== undefined) return made.bytes
-    why = made.why
-  } catch (error) {
-    // a release does not wait for its patches
-    signal?.throwIfAborted()
-    why = error instanceof Error ? error.message : 'unknown'
-  }
-  if (why !== undefined) report({ type: 'warning', text: `no patch of ${path}: ${why}; nodes fetch the chunks that changed` })
-  return undefined
+  const { path } = change
+  return storePatch(change, options, {
+    isWanted: async ({ size }) => {
+      const chunks = await chunkBytes(remote, change)
+      if (size <= worthIt * chunks) return true
+      report({ type: 'trace', text: `no patch of ${path}: it would have ${size} bytes, the chunks have ${chunks}` })
+      return false
+    },
+    fail: (why) => {
+      if (why !== undefined) report({ type: 'warning', text: `no patch of ${path}: ${why}; nodes fetch the chunks that changed` })
+    },
+  })
 }
 
 /** What a node that has the old blob and nothing else would fetch. */
-async function chunkBytes(remote: RemoteWriter, { old, next }: Change & { readonly old: EntryBlob }): Promise<number> {
+async function chunkBytes(remote: RemoteWriter, { old, next }: BlobChange): Promise<number> {
   const [before, after] = [await indexIn(remote, old), await indexIn(remote, next)]
   if (before === undefined || after === undefined) return next.size
   const known = new Set<string>()
@@ -195,10 +121,6 @@ async function indexIn(remote: RemoteWriter, { size, index }: EntryBlob): Promis
     if (isPsyblobError(error, 'not-found', 'unavailable', 'corrupt', 'malformed')) return undefined
     throw error
   }
-}
-
-async function* once(bytes: Uint8Array): Bytes {
-  yield bytes
 }
 
 async function sizeOf(path: string): Promise<number> {

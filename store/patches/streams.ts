@@ -29,7 +29,10 @@ let turn: Promise<unknown> = Promise.resolve()
 /** Beside the main thread, and one at a time: 16 MiB take a minute and 280 MiB of memory. */
 function brotli(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const packed = turn.then(() => brotliNow(bytes, signal))
-  turn = packed.catch(() => undefined)
+  turn = packed.then(
+    () => undefined,
+    () => undefined,
+  )
   return packed
 }
 

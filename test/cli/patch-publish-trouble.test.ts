@@ -1,0 +1,129 @@
+// A publisher's patches when something is in their way: the release is published all the same, and one line says what it goes without.
+import { mkdirSync, readdirSync, statSync, truncateSync } from 'node:fs'
+import { basename } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { CID } from '../../core/mod.ts'
+import { blobPath, PatchWorld, warnings } from './patch-world.ts'
+
+let world: PatchWorld
+
+/** Three releases, of which the third has patches from both others. */
+beforeAll(async () => {
+  world = await new PatchWorld().withFirst()
+  world.copy('repo', 'first')
+  for (const release of [2, 3]) {
+    world.update(release - 1)
+    world.pack(`r${release}`)
+    await world.publish(`r${release}`, '--patches 2')
+    world.copy('repo', release === 2 ? 'second' : 'third')
+  }
+})
+afterAll(() => world.close())
+
+/** The repository as it was after that release. */
+function reset(release: 'first' | 'second' | 'third'): void {
+  world.remove('repo')
+  world.copy(release, 'repo')
+}
+
+const fromOf = (serial: number) => world.patches(serial).map(({ from }) => from)
+const fileOf = (cid: CID) => `repo/${blobPath(cid)}`
+
+function flip(name: string, at: number): void {
+  const bytes = world.read(name)
+  bytes[at] = (bytes[at] as number) ^ 1
+  world.write(name, bytes)
+}
+
+describe('a former release', () => {
+  beforeEach(() => reset('second'))
+  const manifest = 'repo/manifests/os/1'
+  const signature = `${manifest}.minisig`
+
+  test.each<readonly [what: string, damage: () => void, why: RegExp]>([
+    ['whose signature has a wrong byte', () => flip(signature, world.read(signature).indexOf('\n') + 60), /signature/],
+    ['whose signature is none', () => world.write(signature, 'nothing\n'), /signature/],
+    ['whose signature is gone', () => world.remove(signature), /manifest os\/1 of .*repo has no signature beside it/],
+    ['in whose place is something else', () => world.write(manifest, '{}\n'), /the one that it follows is not what it was at .*repo/],
+    ['that is longer than a manifest may be', () => truncateSync(world.path(manifest), 64 * 1024 * 1024 + 1), /longer than/],
+    [
+      'that is a folder',
+      () => {
+        world.remove(manifest)
+        mkdirSync(world.path(manifest))
+      },
+      /no plain file/,
+    ],
+  ])('%s ends the patches there, with a warning', async (_, damage, why) => {
+    damage()
+    const outcome = await world.publish('r3', '--patches 2')
+    expect(outcome.stdout).toMatch(/, 1 patch of /)
+    expect(warnings(outcome)).toEqual([
+      expect.stringMatching(/no patches from releases before os 2: .*; nodes that are farther behind fetch/),
+    ])
+    expect(warnings(outcome)).toEqual([expect.stringMatching(why)])
+    expect(fromOf(3)).toEqual([world.squashfs(2).cid])
+  })
+
+  test('that is not there any more ends them without a word', async () => {
+    for (const name of [manifest, signature]) world.remove(name)
+    expect(warnings(await world.publish('r3', '--patches 16'))).toEqual([])
+    expect(fromOf(3)).toEqual([world.squashfs(2).cid])
+  })
+})
+
+describe('a disk that is full', () => {
+  /** Names and bytes of all blobs of that repository but those in `without`. */
+  const blobsOf = (repository: string, without: readonly CID[]) =>
+    readdirSync(world.path(repository, 'blobs'), { recursive: true, encoding: 'utf8' })
+      .map((name) => ({ name, state: statSync(world.path(repository, 'blobs', name)) }))
+      .filter(({ name, state }) => state.isFile() && !without.includes(basename(name) as CID))
+      .map(({ name, state }) => ({ name, size: state.size }))
+  const namesOf = (blobs: ReturnType<typeof blobsOf>) => blobs.map(({ name }) => name).sort()
+
+  /** The blobs of the repository lie on a disk of their own, which has room for `blobs` and `spare` bytes more. */
+  async function onDisk(blobs: ReturnType<typeof blobsOf>, spare: number, run: () => Promise<void>): Promise<void> {
+    const size = [...blobs.map((blob) => blob.size), spare].reduce((sum, bytes) => sum + Math.ceil(bytes / 4096) * 4096, 0)
+    world.copy('repo/blobs', 'kept')
+    world.run('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', 'repo/blobs'])
+    try {
+      world.copy('kept', 'repo/blobs')
+      await run()
+    } finally {
+      world.run('umount', ['repo/blobs'])
+      world.remove('kept')
+    }
+  }
+
+  test('gets the release without the patch, with a warning, and nothing half of it', async () => {
+    reset('second')
+    const [patch] = world.patches(2)
+    const blobs = blobsOf('second', [patch?.cid as CID])
+    reset('first')
+    await onDisk(blobs, (patch?.size as number) / 2, async () => {
+      const outcome = await world.publish('r2')
+      expect(warnings(outcome)).toEqual([
+        expect.stringMatching(/no patch of \/squashfs: no space left while writing .*; nodes fetch the chunks that changed$/),
+      ])
+      expect(outcome.stdout).not.toContain('patch')
+      expect(fromOf(2)).toEqual([])
+      expect(namesOf(blobsOf('repo', []))).toEqual(namesOf(blobs))
+      await world.must('verify os --remote --key os.pub --remote repo')
+    })
+  })
+
+  test('has no room for a patch that was lost, and that is a warning too', async () => {
+    reset('third')
+    const [patch] = world.patches(3)
+    const blobs = blobsOf('third', [patch?.cid as CID])
+    world.remove(fileOf(patch?.cid as CID))
+    await onDisk(blobs, (patch?.size as number) / 2, async () => {
+      const outcome = await world.publish('r3')
+      expect(outcome.stdout).toContain('nothing changed')
+      expect(warnings(outcome)).toEqual([
+        expect.stringMatching(/a patch of \/squashfs is lost and cannot be made again \(no space left while writing .*\): nodes fetch/),
+      ])
+      expect(namesOf(blobsOf('repo', []))).toEqual(namesOf(blobs))
+    })
+  })
+})
