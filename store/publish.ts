@@ -20,7 +20,8 @@ import {
 import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
 import { type Compress, restoreXz, usableXz } from './packed-manifest.ts'
-import { patchRecords, restorePatches } from './patches/publish-patches.ts'
+import { restorePatches } from './patches/lost-patches.ts'
+import { patchRecords } from './patches/publish-patches.ts'
 import type { CompressStream } from './patches/streams.ts'
 import { newestRelease, publishedManifest } from './published.ts'
 import { openPublisher, requireKeys, signRelease } from './publisher.ts'
@@ -112,7 +113,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
     const isAsked = (options.patches?.count ?? 0) > 0
     const patches = !isAsked
       ? { blobs: 0, bytes: 0 }
-      : await restorePatches({ remote, current, compress: options.patches?.compress, report, signal })
+      : await restorePatches(current, { remote, compress: options.patches?.compress, report, signal })
     const bytes = { total: current.size, uploaded: mended.bytes + packed + patches.bytes }
     return {
       changed: false,

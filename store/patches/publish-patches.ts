@@ -1,8 +1,8 @@
 // The patches of a release: for each image that changed, from what it was in the releases before (spec/patch.md 8).
-import { stat } from 'node:fs/promises'
 import { type ChunkIndex, type CID, type Entry, type EntryBlob, isPsyblobError, limits, parseChunkIndex } from '../../core/mod.ts'
 import type { RemoteWriter } from '../remote.ts'
 import { type FormerOptions, formerReleases } from './former-releases.ts'
+import { keptPatches } from './lost-patches.ts'
 import { worthIt } from './make.ts'
 import { type PatchEntry, type PatchPlace, storePatch } from './patch-blob.ts'
 
@@ -17,7 +17,7 @@ export type PatchedRecords = { readonly records: readonly Entry[]; readonly made
 /** The entries with their patches, which are blobs of the repository by then. The blobs of the release are there already. */
 export async function patchRecords(records: readonly Entry[], options: PatchOptions): Promise<PatchedRecords> {
   const formers = await formerReleases(options)
-  const kept = new Map(options.current.records.flatMap(({ bin }) => (bin?.patches === undefined ? [] : [[bin.cid, bin.patches] as const])))
+  const named = new Map(options.current.records.flatMap(({ bin }) => (bin?.patches === undefined ? [] : [[bin.cid, bin.patches] as const])))
   const patched: Entry[] = []
   const sum = { made: 0, bytes: 0 }
   for (const record of records) {
@@ -27,8 +27,13 @@ export async function patchRecords(records: readonly Entry[], options: PatchOpti
       continue
     }
     // what did not change is still come by as it was
-    const patches: PatchEntry[] = [...(kept.get(bin.cid) ?? [])]
-    const tried = new Set<CID>()
+    const kept = await keptPatches(
+      { path: record.path, next: bin, patches: named.get(bin.cid) ?? [] },
+      { ...options, isMaking: options.count > 0 },
+    )
+    const patches: PatchEntry[] = [...kept.patches]
+    const tried = new Set<CID>(kept.lost)
+    const made: PatchEntry[] = [...kept.made]
     for (const former of formers) {
       const old = former.records.find(({ path, role }) => path === record.path && role === record.role)?.bin ?? undefined
       if (
@@ -43,39 +48,13 @@ export async function patchRecords(records: readonly Entry[], options: PatchOpti
       if (patches.length === limits.patch.ofBlob) break
       const patch = await patchOf({ path: record.path, old, next: bin }, options)
       if (patch === undefined) continue
-      patches.push(patch)
-      sum.made++
-      sum.bytes += patch.size
+      for (const list of [patches, made]) list.push(patch)
     }
+    sum.made += made.length
+    sum.bytes += made.reduce((bytes, { size }) => bytes + size, 0)
     patched.push(patches.length === 0 ? record : { ...record, bin: { ...bin, patches } })
   }
   return { records: patched, ...sum }
-}
-
-/** Puts patches there again that the repository lost, where what they are made from is still there. Answers how many, and their bytes. */
-export async function restorePatches(
-  place: PatchPlace & Pick<PatchOptions, 'current'>,
-): Promise<{ readonly blobs: number; readonly bytes: number }> {
-  const { remote, current, report } = place
-  const sum = { blobs: 0, bytes: 0 }
-  for (const { path, bin } of current.records)
-    for (const { from, cid, size } of bin?.patches ?? []) {
-      if (bin === null || (await remote.has(cid, size, { hashed: true }))) continue
-      const tell = (why: string | undefined) =>
-        report({
-          type: 'warning',
-          text: `a patch of ${path} is lost and cannot be made again${why === undefined ? ' as it was' : ` (${why})`}: nodes fetch more in its place`,
-        })
-      const isWanted = async (patch: PatchEntry) => {
-        if (patch.cid !== cid) tell(undefined)
-        return patch.cid === cid
-      }
-      const old = { cid: from, size: await sizeOf(remote.fileOf(from)) }
-      if ((await storePatch({ path, old, next: bin }, place, { isWanted, fail: tell })) === undefined) continue
-      sum.blobs++
-      sum.bytes += size
-    }
-  return sum
 }
 
 type BlobChange = { readonly path: string; readonly old: EntryBlob; readonly next: EntryBlob }
@@ -121,11 +100,4 @@ async function indexIn(remote: RemoteWriter, { size, index }: EntryBlob): Promis
     if (isPsyblobError(error, 'not-found', 'unavailable', 'corrupt', 'malformed')) return undefined
     throw error
   }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  )
 }

@@ -4,6 +4,7 @@ import { basename } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CID } from '../../core/mod.ts'
 import { blobPath, PatchWorld, warnings } from './patch-world.ts'
+import { snapshot } from './world.ts'
 
 let world: PatchWorld
 
@@ -125,5 +126,73 @@ describe('a disk that is full', () => {
       ])
       expect(namesOf(blobsOf('repo', []))).toEqual(namesOf(blobs))
     })
+  })
+})
+
+describe('a patch that was lost', () => {
+  beforeEach(() => reset('third'))
+  /** A release in which the image is the same. */
+  const other = (release: string) => {
+    world.copy('r3/squashfs', `${release}/squashfs`)
+    world.write(`${release}/kernel`, `kernel of ${release}\n`)
+  }
+  /** Loses the patch from the first release, and what it was made from. */
+  const lose = () => {
+    const [kept, lost] = world.patches(3)
+    world.remove(fileOf(lost?.cid as CID))
+    world.remove(fileOf(lost?.from as CID))
+    return { kept, lost }
+  }
+
+  test('or damaged is made again when a next release names it', async () => {
+    const [lost, damaged] = world.patches(3).map(({ cid }) => fileOf(cid)) as [string, string]
+    const kept = [world.read(lost), world.read(damaged)]
+    world.remove(lost)
+    flip(damaged, 3000)
+    other('r4')
+    const outcome = await world.publish('r4')
+    expect(outcome.stdout).toMatch(/, 2 patches of /)
+    expect(warnings(outcome)).toEqual([])
+    expect(world.patches(4)).toEqual(world.patches(3))
+    expect([world.read(lost), world.read(damaged)]).toEqual(kept)
+  })
+
+  test('and cannot be made again is not named by the next release', async () => {
+    const { kept } = lose()
+    expect((await world.psyblob('verify os --remote --key os.pub --remote repo')).code).toBe(13)
+    other('r4')
+    const outcome = await world.publish('r4', '--patches 3')
+    expect(warnings(outcome)).toEqual([
+      expect.stringMatching(
+        /a patch of \/squashfs is lost and cannot be made again.*: the release goes without it, and nodes fetch chunks in its place$/,
+      ),
+    ])
+    expect(world.patches(4)).toEqual([kept])
+    await world.must('verify os --remote --key os.pub --remote repo')
+    other('r5')
+    expect(warnings(await world.publish('r5'))).toEqual([])
+    expect(world.patches(5)).toEqual([kept])
+  })
+
+  test('is not made again with --no-patches, and not named either', async () => {
+    const [lost, kept] = world.patches(3)
+    world.remove(fileOf(lost?.cid as CID))
+    other('r4')
+    const outcome = await world.publish('r4', '--no-patches')
+    expect(warnings(outcome)).toEqual([expect.stringMatching(/a patch of \/squashfs is lost: the release goes without it/)])
+    expect(world.patches(4)).toEqual([kept])
+  })
+
+  test('stays named when the same folder is published, which says what happens next', async () => {
+    lose()
+    const before = snapshot(world.path('repo'))
+    const outcome = await world.publish('r3')
+    expect(outcome.stdout).toContain('nothing changed')
+    expect(warnings(outcome)).toEqual([
+      expect.stringMatching(
+        /is lost and cannot be made again.*: nodes fetch chunks in its place, and the next release that differs gets another one, or none$/,
+      ),
+    ])
+    expect(snapshot(world.path('repo'))).toBe(before)
   })
 })
