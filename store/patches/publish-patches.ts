@@ -1,6 +1,7 @@
 // The patches of a release: for each image that changed, from what it was in the releases before (spec/patch.md 8).
 import { type ChunkIndex, type CID, type Entry, type EntryBlob, isPsyblobError, limits, parseChunkIndex } from '../../core/mod.ts'
 import type { RemoteWriter } from '../remote.ts'
+import { ChunkSources } from '../seeds.ts'
 import { type FormerOptions, formerReleases } from './former-releases.ts'
 import { keptPatches } from './lost-patches.ts'
 import { worthIt } from './make.ts'
@@ -76,18 +77,18 @@ async function patchOf(change: BlobChange, options: PatchOptions): Promise<Patch
   })
 }
 
-/** What a node that has the old blob and nothing else would fetch. */
+/** What a node that has the old blob and nothing else would fetch: each chunk once, those of zeros not at all (spec/patch.md 8.5). */
 async function chunkBytes(remote: RemoteWriter, { old, next }: BlobChange): Promise<number> {
-  const [before, after] = [await indexIn(remote, old), await indexIn(remote, next)]
-  if (before === undefined || after === undefined) return next.size
-  const known = new Set<string>()
-  for (let chunk = 0; chunk < before.count; chunk++) known.add(digestText(before.digest(chunk)))
+  const after = await indexIn(remote, next)
+  if (after === undefined) return next.size
+  const sources = new ChunkSources(after)
+  sources.assumeZeros(0)
+  const before = await indexIn(remote, old)
+  if (before !== undefined) sources.lookUp({ path: old.cid, size: old.size, index: before })
   let bytes = 0
-  for (let chunk = 0; chunk < after.count; chunk++) if (!known.has(digestText(after.digest(chunk)))) bytes += after.length(chunk)
+  for (let chunk = 0; chunk < after.count; chunk++) if (sources.isMissing(chunk)) bytes += after.length(chunk)
   return bytes
 }
-
-const digestText = (digest: Uint8Array): string => Buffer.from(digest).toString('latin1')
 
 async function indexIn(remote: RemoteWriter, { size, index }: EntryBlob): Promise<ChunkIndex | undefined> {
   if (index === undefined) return undefined

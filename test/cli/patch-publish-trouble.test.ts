@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CID } from '../../core/mod.ts'
 import { blobPath, PatchWorld, warnings } from './patch-world.ts'
-import { snapshot } from './world.ts'
+import { noise, snapshot } from './world.ts'
 
 let world: PatchWorld
 
@@ -194,5 +194,56 @@ describe('a patch that was lost', () => {
       ),
     ])
     expect(snapshot(world.path('repo'))).toBe(before)
+  })
+})
+
+describe('a patch that would save little', () => {
+  beforeEach(() => reset('third'))
+
+  /** Two images, the second of which has more files, not compressed; what publishing the second one said. */
+  async function grown(files: Readonly<Record<string, Uint8Array>>) {
+    world.remove('grown')
+    world.write('grown/same', noise('same', 300_000))
+    const pack = (release: string) => {
+      world.remove(release)
+      world.write(`${release}/kernel`, `kernel of ${release}\n`)
+      const options =
+        '-comp zstd -noD -noF -no-duplicates -no-sparse -no-fragments -noappend -quiet -no-progress -all-time 0 -mkfs-time 0 -all-root'
+      world.run('mksquashfs', ['grown', `${release}/squashfs`, ...options.split(' ')])
+    }
+    pack('r4')
+    await world.publish('r4', '--no-patches')
+    for (const [name, bytes] of Object.entries(files)) world.write(`grown/${name}`, bytes)
+    pack('r5')
+    return world.publish('r5', '-v')
+  }
+  const news = noise('news', 4 * 131_072)
+  const toldOf = ({ stderr }: { readonly stderr: string }) =>
+    /no patch of \/squashfs: it would have (\d+) bytes, the chunks have (\d+)/.exec(stderr)?.slice(1).map(Number) ?? []
+
+  test('is none when what is new stands twice in the image: a node fetches it once', async () => {
+    const outcome = await grown({ one: news, two: news })
+    const [patch, chunks] = toldOf(outcome)
+    expect(patch).toBeGreaterThan(news.length)
+    expect(chunks).toBeGreaterThan(news.length)
+    expect(chunks).toBeLessThan(news.length * 1.2)
+    expect(world.patches(5)).toEqual([])
+    // a node agrees
+    const [, { ways }] = (await world.must('diff os 4 5 --key os.pub --remote repo --json')).json.entries
+    expect(ways).toMatchObject([{ how: 'chunks', bytes: chunks }, { how: 'whole' }])
+  })
+
+  test('is none when it saves zeros, which no node fetches', async () => {
+    const outcome = await grown({ one: news, two: Buffer.alloc(news.length) })
+    const [, chunks] = toldOf(outcome)
+    expect(chunks).toBeLessThan(news.length * 1.2)
+    expect(world.patches(5)).toEqual([])
+  })
+
+  test('is there when it saves what a node would fetch', async () => {
+    // the same as before but for a byte of each block
+    const changed = noise('same', 300_000)
+    for (let at = 0; at < changed.length; at += 65_536) changed[at] = (changed[at] as number) ^ 1
+    expect((await grown({ same: changed })).stdout).toMatch(/, 1 patch of /)
   })
 })
