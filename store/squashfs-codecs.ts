@@ -16,6 +16,8 @@ const codecs: Readonly<Record<Compressor, () => Promise<Unpack>>> = {
   lzo: async () => decompressLzo,
   lz4: async () => unpackLz4,
   zstd: async () => {
+    // the package would end the process by what it loads
+    if (!('WebAssembly' in globalThis)) throw new Error('WebAssembly is not defined')
     const { ZSTDDecoder } = await import('zstddec')
     const decoder = new ZSTDDecoder()
     await decoder.init()

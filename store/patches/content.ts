@@ -1,8 +1,11 @@
 // What lies in an image, as patches see it: the pieces of a squashfs, the blocks of a kernel, the frames of an initramfs that psyblob built.
 import { open } from 'node:fs/promises'
 import {
+  type Compressor,
   type Content,
+  type Decompress,
   isPsyblobError,
+  PsyblobError,
   readBzImage,
   readSquashfsOptions,
   readSquashfsPieces,
@@ -27,7 +30,16 @@ function unreadable(error: unknown): SquashfsOptions {
   return unsaid
 }
 
-/** Undefined for files of any other kind, and for damaged ones. */
+/** Without what undoes its packing an image cannot be looked into, which is no matter of the image. */
+async function codecHere(packing: Compressor): Promise<Decompress> {
+  const codec = await squashfsCodec(packing)
+  if (codec !== undefined) return codec
+  throw new PsyblobError('unsupported', `nothing here undoes ${packing}`, {
+    hint: 'this machine has no WebAssembly, or psyblob is not installed whole',
+  })
+}
+
+/** Undefined for files of any other kind, and for damaged ones. Throws `unsupported` where nothing undoes its packing. */
 export async function contentOf(path: string): Promise<ImageContent | undefined> {
   try {
     const file = await open(path, 'r')
@@ -37,7 +49,7 @@ export async function contentOf(path: string): Promise<ImageContent | undefined>
         const buffer = Buffer.allocUnsafeSlow(length)
         return buffer.subarray(0, await readFull(file, buffer, at))
       }
-      const image: SquashfsReader = { read, codec: squashfsCodec }
+      const image: SquashfsReader = { read, codec: codecHere }
       const squashfs = await readSquashfsPieces(image, size)
       if (squashfs !== undefined) return { ...squashfs, ...(await readSquashfsOptions(image, size).catch(unreadable)) }
       if (size > mostInMemory) return undefined

@@ -51,7 +51,10 @@ export async function storePatch(change: Change, place: PatchPlace, { isWanted, 
 
 async function madePatch({ path, old, next }: Change, { remote, compress, report, signal }: PatchPlace): Promise<MadePatch | NoPatch> {
   // what is rotten there would be compared with itself
-  for (const { cid, size } of [old, next]) if (!(await remote.has(cid, size, { hashed: true }))) return { bytes: undefined, why: undefined }
+  const isWhole = ({ cid, size }: Sized) => remote.has(cid, size, { hashed: true })
+  const none = (why: string): NoPatch => ({ bytes: undefined, why })
+  if (!(await isWhole(old))) return none(`blob ${old.cid}, which it would be made from, is missing at ${remote.label} or damaged`)
+  if (!(await isWhole(next))) return none(`blob ${next.cid} at ${remote.label} is damaged: publish the same folder again`)
   const side = ({ cid, size }: Sized): PatchSide => ({ path: remote.fileOf(cid), cid, size })
   try {
     return await makePatch({ old: side(old), next: side(next), name: path.slice(1), compress, report, signal })

@@ -1,6 +1,6 @@
 // Who encoded an image: some of its pieces are encoded again by each encoder that may have done it, and compared.
 import { stat } from 'node:fs/promises'
-import type { PatchCodec, Piece, Report } from '../../core/mod.ts'
+import { type PatchCodec, type Piece, PsyblobError, type Report } from '../../core/mod.ts'
 import { contentOf, type ImageContent } from './content.ts'
 import { encodersFor } from './encoders.ts'
 import type { Side } from './job.ts'
@@ -19,12 +19,13 @@ export type ProbeOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The encoder that makes the pieces as they are; undefined when none at hand does. */
+/** The encoder that makes the pieces as they are; undefined when none at hand does. Throws `unsupported` when one that may have could not be tried. */
 export async function probe({ image, content, pieces, most, report, signal }: ProbeOptions): Promise<PatchCodec | undefined> {
   const packed = pieces.filter((piece) => piece.isPacked && !piece.isMetadata)
   const every = Math.max(1, Math.ceil(packed.length / most))
   const samples = packed.filter((_, number) => number % every === 0).map(({ at, length, raw }) => [at, length, raw] as const)
   const largest = packed.reduce((most, { raw }) => Math.max(most, raw), 0)
+  let untried: string | undefined
   for (const { encoder, level } of encodersFor(content.packing, { ...content, largest })) {
     const codec = { name: encoder.name, level }
     const next = { side: image, packing: content.packing }
@@ -35,6 +36,7 @@ export async function probe({ image, content, pieces, most, report, signal }: Pr
       const answer = await threads.run({ do: 'probe', pieces: samples, codec: 1 })
       signal?.throwIfAborted()
       if (answer.did === 'probe' && answer.exact >= exactEnough * samples.length) return codec
+      if (answer.did === 'fail') untried ??= answer.why
       const found = answer.did === 'probe' ? `${answer.exact} of ${samples.length} pieces` : answer.did === 'fail' ? answer.why : ''
       report({ type: 'trace', text: `${image.path}: ${encoder.name} at level ${level} makes ${found}` })
     } finally {
@@ -42,13 +44,17 @@ export async function probe({ image, content, pieces, most, report, signal }: Pr
       await threads.end()
     }
   }
+  if (untried !== undefined)
+    throw new PsyblobError('unsupported', untried, {
+      hint: 'patches of such images need a psyblob that is installed whole, and WebAssembly',
+    })
   return undefined
 }
 
 /** Pieces that a look at an image is worth. */
 const glance = 16
 
-/** Who encoded the image at `path`. `codec` is undefined when no encoder at hand did; all of it when patches are not made of such files. */
+/** Who encoded the image at `path`. `codec` is undefined when no encoder at hand did; all of it when patches are not made of such files. Throws as `probe` does. */
 export async function encoderOf(path: string, report: Report): Promise<{ readonly codec: PatchCodec | undefined } | undefined> {
   const content = await contentOf(path)
   if (content === undefined) return undefined

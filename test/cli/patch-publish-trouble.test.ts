@@ -247,3 +247,55 @@ describe('a patch that would save little', () => {
     expect((await grown({ same: changed })).stdout).toMatch(/, 1 patch of /)
   })
 })
+
+describe('there is no patch, and one line says why', () => {
+  let [old, next] = ['', '']
+  beforeAll(() => {
+    reset('third')
+    ;[old, next] = [2, 3].map((serial) => fileOf(world.squashfs(serial).cid)) as [string, string]
+  })
+  beforeEach(() => reset('second'))
+
+  test.each<readonly [what: string, damage: () => void, why: RegExp]>([
+    ['the old image is lost', () => world.remove(old), /blob \w+, which it would be made from, is missing at .* or damaged/],
+    ['the old image is damaged', () => flip(old, 5000), /blob \w+, which it would be made from, is missing at .* or damaged/],
+    [
+      'the new image lies there already, damaged',
+      () => {
+        world.write(next, world.read('r3/squashfs'))
+        flip(next, 5000)
+      },
+      /blob \w+ at .* is damaged: publish the same folder again/,
+    ],
+  ])('when %s', async (_, damage, why) => {
+    damage()
+    const outcome = await world.publish('r3')
+    expect(warnings(outcome)).toEqual([expect.stringMatching(/no patch of \/squashfs: .*; nodes fetch the chunks that changed$/)])
+    expect(warnings(outcome)).toEqual([expect.stringMatching(why)])
+    expect(world.patches(3)).toEqual([])
+  })
+
+  test('when psyblob is not installed whole', async () => {
+    world.write(
+      'parts.cjs',
+      `const files = require('fs/promises')
+       const { readFile } = files
+       files.readFile = async (path, ...options) => {
+         if (/zstd-wasm-/.test(path)) throw new Error('a part of it is missing')
+         return readFile(path, ...options)
+       }`,
+    )
+    const outcome = await world.publish('r3', '', { env: { NODE_OPTIONS: `--require=${world.path('parts.cjs')}` } })
+    expect(warnings(outcome)).toEqual([
+      expect.stringMatching(
+        /no patch of \/squashfs: encoder zstd-[\d.]+ cannot be loaded: a part of it is missing; nodes fetch the chunks/,
+      ),
+    ])
+  })
+
+  test('when the machine has no WebAssembly', async () => {
+    world.write('without.cjs', 'delete globalThis.WebAssembly\n')
+    const outcome = await world.publish('r3', '', { env: { NODE_OPTIONS: `--require=${world.path('without.cjs')}` } })
+    expect(warnings(outcome)).toEqual([expect.stringMatching(/no patch of \/squashfs: nothing here undoes zstd; nodes fetch the chunks/)])
+  })
+})

@@ -3,7 +3,7 @@ import { closeSync, cpSync, existsSync, openSync, readFileSync, readSync, statSy
 import { join } from 'node:path'
 import { type CID, type EntryBlob, parseManifest, shardOf } from '../../core/mod.ts'
 import { type Asked, type Bend, type BentServer, bentServer } from '../fixtures/bent-server.ts'
-import { type Outcome, World } from './world.ts'
+import { type Outcome, type RunOptions, World } from './world.ts'
 
 /** Machine code, `length` bytes of it: a part of the program that runs us. */
 export function machineCode(at: number, length: number): Buffer {
@@ -72,8 +72,8 @@ export class PatchWorld extends World {
     return this
   }
 
-  publish(release: string, words = ''): Promise<Outcome> {
-    return this.must(`publish os ${release} --remote repo --key os.key --version ${release} ${words}`)
+  publish(release: string, words = '', options: Omit<RunOptions, 'cwd'> = {}): Promise<Outcome> {
+    return this.must(`publish os ${release} --remote repo --key os.key --version ${release} ${words}`, options)
   }
 
   /** What the node has now is what `fresh` gives back. */
