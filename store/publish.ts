@@ -21,7 +21,7 @@ import { blake3 } from './blake3.ts'
 import { prehash } from './crypto.ts'
 import { type Compress, restoreXz, usableXz } from './packed-manifest.ts'
 import { restorePatches } from './patches/lost-patches.ts'
-import { patchRecords } from './patches/publish-patches.ts'
+import { patchRecords, unpatchedImages } from './patches/publish-patches.ts'
 import type { CompressStream } from './patches/streams.ts'
 import { newestRelease, publishedManifest } from './published.ts'
 import { openPublisher, requireKeys, signRelease } from './publisher.ts'
@@ -56,8 +56,8 @@ export type PublishOptions = {
   readonly days: number
   /** Without it, or where it cannot, large manifests lie plain only. */
   readonly compress?: Compress | undefined
-  /** From how many releases before patches are made, and what packs them best. None: only those that are there already. */
-  readonly patches?: { readonly count: number; readonly compress: CompressStream | undefined } | undefined
+  /** From how many releases before patches are made, what packs them best, and whether somebody said so. None: only those that are there already. */
+  readonly patches?: { readonly count: number; readonly compress: CompressStream | undefined; readonly isAsked?: boolean } | undefined
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -74,8 +74,8 @@ export type Published = {
   readonly expires: string
   readonly bytes: { readonly total: number; readonly uploaded: number }
   readonly blobs: { readonly total: number; readonly uploaded: number }
-  /** How many were made, and their bytes. */
-  readonly patches: { readonly made: number; readonly bytes: number }
+  /** How many were made, and their bytes. Of a release that did not change, when they were asked for: how many images have none; else null. */
+  readonly patches: { readonly made: number; readonly bytes: number; readonly lacking: number | null }
   /** How many there are of each kind; null when it is for slots. */
   readonly tree: TreeCounts | null
 }
@@ -110,10 +110,9 @@ export async function publish(options: PublishOptions): Promise<Published> {
     // a repository that lost blobs is mended by the same words
     const mended = await uploads.send({ hashed: true }).finally(() => described.close())
     const packed = await restoreXz(remote, { product, pointed, compress: options.compress, report })
-    const isAsked = (options.patches?.count ?? 0) > 0
-    const patches = !isAsked
-      ? { blobs: 0, bytes: 0 }
-      : await restorePatches(current, { remote, compress: options.patches?.compress, report, signal })
+    const { count = 0, compress, isAsked = false } = options.patches ?? {}
+    const patches = count === 0 ? { blobs: 0, bytes: 0 } : await restorePatches(current, { remote, compress, report, signal })
+    const lacking = count === 0 || !isAsked || tree !== null ? null : await unpatchedImages(current, remote)
     const bytes = { total: current.size, uploaded: mended.bytes + packed + patches.bytes }
     return {
       changed: false,
@@ -127,7 +126,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
       expires,
       bytes,
       blobs: { total: uploads.count, uploaded: mended.blobs + patches.blobs },
-      patches: { made: 0, bytes: 0 },
+      patches: { made: 0, bytes: 0, lacking },
       tree,
     }
   }
@@ -220,7 +219,7 @@ export async function publish(options: PublishOptions): Promise<Published> {
       expires,
       bytes,
       blobs: { total: uploads.count + patched.made, uploaded: uploaded.blobs + patched.made },
-      patches: { made: patched.made, bytes: patched.bytes },
+      patches: { made: patched.made, bytes: patched.bytes, lacking: null },
       tree,
     }
   } finally {

@@ -7,6 +7,8 @@ import { BaseCommand, wholeNumber } from '../command.ts'
 import { readSecretKey } from '../password.ts'
 import { bytesText, countText } from '../ui/sizes.ts'
 
+const noneOfTrees = 'files of a system have no patches, nodes fetch those that differ'
+
 export class Publish extends BaseCommand {
   static override paths = [['publish']]
   static override usage = Command.Usage({
@@ -96,7 +98,7 @@ export class Publish extends BaseCommand {
       licenceMap: this.licenceMap,
       sources: this.sources,
       compress: xzCompressor({ report: this.ui.report, signal: this.signal }),
-      patches: { count: former, compress: xzStreams({ report: this.ui.report, signal: this.signal }) },
+      patches: { count: former, isAsked: this.patches !== undefined, compress: xzStreams({ report: this.ui.report, signal: this.signal }) },
       now,
       days,
       report: this.ui.report,
@@ -113,17 +115,30 @@ export class Publish extends BaseCommand {
         `${named} ${serial} (${visible(version)}) has this content already${asTree}: ${bytes.uploaded === 0 ? 'nothing changed' : `${countText(blobs.uploaded, 'missing blob')} put back`}\n`,
       )
       this.ui.say(`the pointer expires ${expires}; psyblob publish --refresh signs it again`)
+      const lacking = patches.lacking ?? 0
+      if (lacking > 0)
+        this.ui.say(
+          `${countText(lacking, 'image')} of it ${lacking === 1 ? 'has' : 'have'} no patches: they are made with the next release that differs`,
+        )
     } else
       this.ui.data(
         `${named} ${serial} (${visible(version)}) published to ${channel}${asTree}: ${countText(blobs.uploaded, 'new blob')} of ${blobs.total}, ${bytesText(bytes.uploaded)} written${patches.made === 0 ? '' : `, ${countText(patches.made, 'patch', 'patches')} of ${bytesText(patches.bytes)} among them`}, expires ${expires}\n`,
       )
+    if (tree !== null && this.patches !== undefined && former > 0) this.ui.say(`no patches were made: ${noneOfTrees}`)
   }
 
-  /** From how many releases before patches are made. */
+  /** From how many releases before patches are made. Throws `usage` where that says nothing. */
   #patches(): number {
     if (this.patches !== undefined && this.isWithoutPatches)
       throw new PsyblobError('usage', '--patches and --no-patches say opposite things', { hint: 'leave one of them out' })
-    return this.isWithoutPatches ? 0 : wholeNumber('--patches', this.patches ?? '1', { least: 0, most: limits.patch.ofBlob })
+    if (this.isRefresh && (this.patches !== undefined || this.isWithoutPatches))
+      throw new PsyblobError('usage', 'publish --refresh only signs the pointer again: it makes no patches, whatever is said of them', {
+        hint: 'leave out --patches and --no-patches',
+      })
+    const count = this.isWithoutPatches ? 0 : wholeNumber('--patches', this.patches ?? '1', { least: 0, most: limits.patch.ofBlob })
+    if (this.patches !== undefined && count > 0 && this.#kind() === 'tree')
+      throw new PsyblobError('usage', `--patches is for images: ${noneOfTrees}`, { hint: 'leave out --patches' })
+    return count
   }
 
   #kind(): 'tree' | 'slots' | undefined {

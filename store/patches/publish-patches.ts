@@ -1,7 +1,17 @@
 // The patches of a release: for each image that changed, from what it was in the releases before (spec/patch.md 8).
-import { type ChunkIndex, type CID, type Entry, type EntryBlob, isPsyblobError, limits, parseChunkIndex } from '../../core/mod.ts'
+import {
+  type ChunkIndex,
+  type CID,
+  type Entry,
+  type EntryBlob,
+  isPsyblobError,
+  limits,
+  type Manifest,
+  parseChunkIndex,
+} from '../../core/mod.ts'
 import type { RemoteWriter } from '../remote.ts'
 import { ChunkSources } from '../seeds.ts'
+import { isPatchable } from './content.ts'
 import { type FormerOptions, formerReleases } from './former-releases.ts'
 import { keptPatches } from './lost-patches.ts'
 import { worthIt } from './make.ts'
@@ -56,6 +66,14 @@ export async function patchRecords(records: readonly Entry[], options: PatchOpti
     patched.push(patches.length === 0 ? record : { ...record, bin: { ...bin, patches } })
   }
   return { records: patched, ...sum }
+}
+
+/** How many images of a release have no patch at all. */
+export async function unpatchedImages({ records }: Manifest, remote: RemoteWriter): Promise<number> {
+  let count = 0
+  for (const { bin } of records)
+    if (bin !== null && bin.size >= patchedAbove && bin.patches === undefined && (await isPatchable(remote.fileOf(bin.cid)))) count++
+  return count
 }
 
 type BlobChange = { readonly path: string; readonly old: EntryBlob; readonly next: EntryBlob }

@@ -118,6 +118,52 @@ describe('publish', () => {
     expect(snapshot(world.path('repo'))).toBe(before)
   })
 
+  test.each([
+    [
+      '--refresh --patches 3',
+      /--refresh only signs the pointer again: it makes no patches.*\n {2}hint: leave out --patches and --no-patches/,
+    ],
+    [
+      '--refresh --no-patches',
+      /--refresh only signs the pointer again: it makes no patches.*\n {2}hint: leave out --patches and --no-patches/,
+    ],
+    ['os r1 --tree --patches 3', /--patches is for images: files of a system have no patches.*\n {2}hint: leave out --patches/],
+    ['os r1 --post-exec /kernel --patches 1', /--patches is for images/],
+  ])('%s is usage, for it says nothing', async (words, why) => {
+    const before = snapshot(world.path('repo'))
+    const outcome = await world.psyblob(`publish ${words} --remote repo --key os.key`)
+    expect(outcome).toMatchObject({ code: 2, stderr: expect.stringMatching(why) })
+    expect(snapshot(world.path('repo'))).toBe(before)
+  })
+
+  test('of a tree that nobody called one --patches says that there are none; --no-patches and --patches 0 are no mistake', async () => {
+    world.write('system/etc/hostname', 'one\n')
+    world.write('system/usr/bin/tool', 'a tool\n')
+    for (const words of ['--no-patches', '--patches 0'])
+      expect((await world.must(`publish base system --tree ${words} --remote repo --key os.key`)).stderr).not.toContain('patches')
+    world.write('system/etc/hostname', 'two\n')
+    const outcome = await world.must('publish base system --patches 2 --remote repo --key os.key')
+    expect(outcome.stdout).toContain('base 2 ')
+    expect(outcome.stderr).toContain('no patches were made: files of a system have no patches')
+  })
+
+  test('who asks for patches of a release that has none hears when they are made, and nobody else does', async () => {
+    const told = /^1 image of it has no patches: they are made with the next release that differs$/m
+    reset('first')
+    await world.publish('r2', '--no-patches')
+    const before = snapshot(world.path('repo'))
+    const asked = await world.publish('r2', '--patches 3')
+    expect(asked.stdout).toContain('nothing changed')
+    expect(asked.stderr).toMatch(told)
+    expect((await world.publish('r2', '--patches 3 --json')).json.patches).toEqual({ made: 0, bytes: 0, lacking: 1 })
+    expect((await world.publish('r2', '--json')).json.patches.lacking).toBe(null)
+    for (const words of ['', '--no-patches', '--patches 0']) expect((await world.publish('r2', words)).stderr).not.toContain('no patches')
+    expect(snapshot(world.path('repo'))).toBe(before)
+    await world.publish('r3', '--patches 3')
+    expect(world.patches(3)).toHaveLength(2)
+    expect((await world.publish('r3', '--patches 3')).stderr).not.toContain('no patches')
+  })
+
   test('a lost patch and a damaged one are put back by publishing again; what cannot be made again is told of', async () => {
     const before = snapshot(world.path('repo'))
     const [lost, damaged] = world.patches(3).map(({ cid }) => `repo/${blobPath(cid)}`) as [string, string]
