@@ -157,7 +157,7 @@ type Planned = {
 }
 
 async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: OpenSlot | undefined): Promise<Planned> {
-  const { release, machine, target, store, mirrors, report, signal } = options
+  const { release, machine, target, store, mirrors, meter, report, signal } = options
   const own = await seedFolder(slot)
   const seeds = await seedFolder(other)
   const dir = slot?.dir ?? machine.slots[target].label
@@ -170,6 +170,7 @@ async function plan(options: ApplyOptions, slot: OpenSlot | undefined, other: Op
       parts,
       store,
       mirrors,
+      meter,
       force: options.force,
       keepIndexes: !options.dryRun,
       frugal,

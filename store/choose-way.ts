@@ -1,5 +1,6 @@
 // Which way what is missing of a blob is come by: by a patch or by chunks (spec/sync.md 6).
 import type { CID, EntryBlob, Preference, Report } from '../core/mod.ts'
+import type { Meter } from './meter.ts'
 import type { Mirrors } from './mirrors.ts'
 import { type PatchPlan, patchOffer } from './patches/offer.ts'
 import { estimate, isBetter, type Way } from './ways.ts'
@@ -16,6 +17,8 @@ export type ChoiceOptions = {
   readonly patches: boolean
   /** Patches that cannot be sooner are reckoned with all the same. */
   readonly showsAll: boolean
+  /** Does not count what is asked for only because all is shown. */
+  readonly meter?: Meter | undefined
   readonly mirrors: Mirrors
   /** Any of them may have changed, also its size. */
   readonly holders: (cid: CID) => readonly Holder[]
@@ -44,7 +47,8 @@ export async function chooseWay(
   const { best, reasons } = await patchOffer(bin, {
     ...options,
     fileOf: (cid) => holders(cid)[0]?.path,
-    seconds: prefer === 'time' ? chunks.seconds : Number.POSITIVE_INFINITY,
+    // no patch is sooner than that: `chunks` has them told, and not taken
+    seconds: prefer === 'time' ? chunks.seconds : prefer === 'bytes' ? Number.POSITIVE_INFINITY : 0,
   })
   if (best === undefined) {
     tell(reasons, 'warning')

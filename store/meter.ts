@@ -7,6 +7,17 @@ export class Meter {
   requests = 0
   bytes = 0
 
+  /** What `work` asks for does not count. Nothing else may be asked for meanwhile. */
+  async uncounted<Value>(work: () => Promise<Value>): Promise<Value> {
+    const { requests, bytes } = this
+    try {
+      return await work()
+    } finally {
+      this.requests = requests
+      this.bytes = bytes
+    }
+  }
+
   /** The same remote, counted. */
   measure(remote: Remote): Remote {
     const counted = async function* (meter: Meter, source: () => Bytes): Bytes {

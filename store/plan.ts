@@ -17,6 +17,7 @@ import { type IndexOptions, indexesNamed, indexOf, indexOfSeed } from './indexes
 import { cidOfFile, filesOf, type Known, type SeedFolder, sizeOf } from './known-files.ts'
 import type { Link } from './link.ts'
 import type { LocalStore } from './local.ts'
+import type { Meter } from './meter.ts'
 import type { Mirrors } from './mirrors.ts'
 import { partPath } from './parts.ts'
 import type { PatchPlan } from './patches/offer.ts'
@@ -57,6 +58,8 @@ export type PlanOptions = {
   readonly parts: string
   readonly store: LocalStore
   readonly mirrors: Mirrors
+  /** Of the mirrors: a dry run counts what the run will ask for, and nothing else. */
+  readonly meter?: Meter | undefined
   /** Write entries again even if they are there. */
   readonly force: boolean
   /** Indexes that are fetched are put into the store. */

@@ -10,6 +10,7 @@ import {
   readFirstMade,
   readPatchCodecs,
 } from '../../core/mod.ts'
+import type { Meter } from '../meter.ts'
 import type { Mirrors } from '../mirrors.ts'
 import { MemorySink } from '../sinks.ts'
 import { estimate, isBetter, type Way } from '../ways.ts'
@@ -52,6 +53,8 @@ export type OfferOptions = {
   readonly seconds: number
   /** Hopeless ones are reckoned with all the same; else they are not even asked for. */
   readonly showsAll: boolean
+  /** Counts what is asked for, but for what only somebody who shows all asks for: the run that follows does not. */
+  readonly meter?: Meter | undefined
   readonly prefer: Preference
   readonly signal?: AbortSignal | undefined
 }
@@ -80,7 +83,8 @@ export async function patchOffer(bin: EntryBlob, options: OfferOptions): Promise
     const never = isHopeless({ made: missing, alone: 0, groups: Number.POSITIVE_INFINITY, codec: undefined })
     if (never && !showsAll) continue
     try {
-      const head = await headOf(patch, bin, options)
+      const ask = () => headOf(patch, bin, options)
+      const head = await (never && options.meter !== undefined ? options.meter.uncounted(ask) : ask())
       const given = never || isHopeless(head)
       if (given && !showsAll) continue
       const { codec } = head

@@ -45,12 +45,12 @@ describe('sync --prefer bytes', () => {
     expect(total).toBeLessThan((server.sent - total) / 4)
   })
 
-  test('takes from the line what its dry run said, which changes nothing', async () => {
+  test.each(['bytes', 'time', 'chunks'])('or %s takes from the line what its dry run said, which changes nothing', async (prefer) => {
     const before = world.state()
-    const dry = (await sync('--prefer bytes --dry-run --json')).json
+    const dry = (await sync(`--prefer ${prefer} --dry-run --json`)).json
     expect(world.state()).toBe(before)
     const told = server.sent
-    const run = (await sync('--prefer bytes --json')).json
+    const run = (await sync(`--prefer ${prefer} --json`)).json
     expect({ bytes: run.bytes, requests: run.requests }).toEqual({ bytes: dry.bytes, requests: dry.requests })
     expect(server.sent - told).toBe(run.bytes.fetched)
   })
