@@ -41,8 +41,8 @@ export async function chooseWay(
   const chunks = estimate('chunks', { bytes: missing, requests }, forecast)
   const whole = estimate('whole', { bytes: bin.size, requests: 1 }, forecast)
   if (!options.patches || (prefer === 'chunks' && !options.showsAll)) return { patch: undefined, ways: [chunks, whole] }
-  const tell = (reasons: readonly string[], type: 'warning' | 'trace') => {
-    for (const why of reasons.slice(0, 1)) report({ type, text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
+  const warn = (why: string | undefined) => {
+    if (why !== undefined) report({ type: 'warning', text: `no patch of ${path} is used: ${why}; chunks are fetched instead` })
   }
   const { best, reasons } = await patchOffer(bin, {
     ...options,
@@ -51,13 +51,13 @@ export async function chooseWay(
     seconds: prefer === 'time' ? chunks.seconds : prefer === 'bytes' ? Number.POSITIVE_INFINITY : 0,
   })
   if (best === undefined) {
-    tell(reasons, 'warning')
+    warn(reasons[0])
     return { patch: undefined, ways: [chunks, whole] }
   }
   const { patch, way } = best
   if (best.isHopeless || !isBetter(way, chunks, prefer)) return { patch: undefined, ways: [chunks, way, whole] }
   for (const old of holders(patch.from))
     if (await holds(old, patch.from)) return { patch: { ...patch, old: old.path }, ways: [way, chunks, whole] }
-  tell([`${patch.old} is not what it was`, ...reasons], 'warning')
+  warn(`${patch.old} is not what it was`)
   return { patch: undefined, ways: [chunks, whole] }
 }

@@ -48,6 +48,8 @@ const atOnce = 16 * 1024 * 1024
 /** Seconds that a patch may take when less were reckoned, and how many times what was reckoned. */
 const leastTime = 300
 const mostTimes = 4
+/** Timers go no farther: 24 days, in milliseconds. */
+const farthest = 2 ** 31 - 1
 
 /** Does what it can: what is not in place afterwards is fetched as chunks. Throws only when it is interrupted. */
 export async function applyPatch(options: ApplyPatchOptions): Promise<void> {
@@ -101,7 +103,7 @@ async function applyFile(options: ApplyPatchOptions): Promise<void> {
     throw new PsyblobError('malformed', 'it is a patch of other blobs')
   const work = new PatchWork(options, parsed.groups)
   const setting = { old: { path: patch.old, size: parsed.old.size }, packing: parsed.packing, codecs: parsed.codecs, patch: part }
-  const late = AbortSignal.timeout(Math.ceil(1000 * Math.max(leastTime, mostTimes * patch.seconds)))
+  const late = AbortSignal.timeout(Math.min(farthest, Math.ceil(1000 * Math.max(leastTime, mostTimes * patch.seconds))))
   const failures: string[] = []
   const alone = (group: PatchGroup) => isAlone(group, parsed.codecs)
   const shared = work.groups.filter((group) => !alone(group))
