@@ -82,7 +82,8 @@ type Held = { /** Bytes of the patch. */ readonly patch: number /** Of the new i
 
 function held(): Held {
   const file = (name: string) => (existsSync(world.path('b/.psyblob', name)) ? world.read(`b/.psyblob/${name}`) : Buffer.alloc(0))
-  const image = file(`${squashfs.cid}.part`)
+  // a kill may come when the image is in its place already
+  const image = existsSync(world.path('b/squashfs')) ? world.read('b/squashfs') : file(`${squashfs.cid}.part`)
   const chunks = new Set<number>()
   for (let chunk = 0; chunk < index.count; chunk++) {
     const piece = image.subarray(index.offset(chunk), index.offset(chunk) + index.length(chunk))
